@@ -1,0 +1,69 @@
+# Everything a contributor types. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The first interpreter that really runs and is new enough; PYTHON=… overrides.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help run objects test test-fast lint format typecheck requirements clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(VENV)/.base .venv-devstack/.installed ## Run everything on this machine, with an embedded AWS
+	@exec $(BIN)/python -m cpsite.devstack
+
+objects: $(VENV)/.base ## List what `make run` has stored
+	@$(BIN)/python -m cpsite.devstack objects
+
+test: $(VENV)/.dev .venv-devstack/.installed ## Run all tests, with coverage
+	$(BIN)/python -m tests.run
+
+test-fast: $(VENV)/.dev ## Run the tests that start no service processes
+	$(BIN)/python -m pytest -q -m "not end_to_end"
+
+lint: $(VENV)/.dev ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev ## Fix style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/.dev ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
+	cd requirements && for set in base dev devstack; do ../$(BIN)/uv pip compile --quiet --universal \
+		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
+		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
+
+clean: ## Remove environments and caches; what `make run` holds in var/ stays
+	rm -rf .venv .venv-devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+
+# What follows builds environments; a stamp is newer than the requirements it was made from.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.base: requirements/base.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/base.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV), with the tools for tests …"
+	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/dev.txt
+	@touch $@ $(VENV)/.base
+
+.venv-devstack/.installed: requirements/devstack.txt
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing the embedded AWS into .venv-devstack …"
+	@$(PYTHON) -m venv .venv-devstack
+	@.venv-devstack/bin/pip install $(PIP_FLAGS) -r requirements/devstack.txt
+	@touch $@

@@ -1,0 +1,70 @@
+"""`manage.py prune_audit --older-than 90d`."""
+
+import re
+from argparse import ArgumentTypeError
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from cpsite.audit.models import AuditEvent
+
+_UNITS = {"d": "days", "h": "hours"}
+_PROGRESS_EVERY = 20
+
+
+def age(text: str) -> timedelta:
+    """Read `90d` or `12h`. Raises ArgumentTypeError, which argparse turns into a usage error."""
+    match = re.fullmatch(r"([0-9]{1,5})([dh])", text)
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is not an age such as 90d (days) or 12h (hours)")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete audit events older than an age, oldest first, in batches that lock few rows for "
+        "a short time. Safe to interrupt and to run again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--older-than",
+            type=age,
+            required=True,
+            metavar="AGE",
+            help="delete what is older than this: 90d, 12h",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            default=1_000,
+            metavar="N",
+            help="rows to delete at a time (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would go, delete nothing"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        before = timezone.now() - options["older_than"]
+        if options["dry_run"]:
+            count = AuditEvent.objects.filter(occurred_at__lt=before).count()
+            self.stdout.write(f"{count} events are from before {before:%Y-%m-%d %H:%M} UTC.")
+            return
+        deleted = 0
+        try:
+            deleted = self._prune(before, options["batch_size"])
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted; run again to go on.")
+            raise SystemExit(130) from None
+        self.stdout.write(f"Deleted {deleted} events from before {before:%Y-%m-%d %H:%M} UTC.")
+
+    def _prune(self, before: datetime, batch_size: int) -> int:
+        deleted, batches = 0, 0
+        while count := AuditEvent.objects.prune_batch(before=before, limit=batch_size):
+            deleted, batches = deleted + count, batches + 1
+            if batches % _PROGRESS_EVERY == 0:
+                self.stderr.write(f"{deleted} deleted so far")
+        return deleted

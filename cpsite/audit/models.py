@@ -1,0 +1,89 @@
+"""The audit log: what became of each message, without what it said."""
+
+from datetime import datetime
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.db import models
+from django.utils import timezone
+
+
+class Kind(models.TextChoices):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    STORED = "stored"
+    FAILED = "failed"
+    REDRIVEN = "redriven"
+
+
+class AppendOnlyError(TypeError):
+    """Something tried to change or delete what the audit log has recorded."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def of_message(self, message_id: UUID) -> "AuditEventQuerySet":
+        """Return a message's events in the order in which they happened."""
+        return self.filter(message_id=message_id).order_by("occurred_at", "id")
+
+    def update(self, **_kwargs: Any) -> NoReturn:
+        raise AppendOnlyError("audit events cannot be changed")
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError("audit events cannot be deleted; old ones go with prune_audit")
+
+    def prune_batch(self, *, before: datetime, limit: int) -> int:
+        """Delete up to `limit` of the oldest events from before `before`; return how many.
+
+        The one way out of the log. By primary key, so that a batch locks few rows for a short
+        time and stays cheap on a large table.
+        """
+        oldest = self.filter(occurred_at__lt=before).order_by("occurred_at", "id")
+        ids = list(oldest.values_list("id", flat=True)[:limit])
+        return self.filter(id__in=ids)._raw_delete(self.db)  # noqa: SLF001
+
+
+class AuditEvent(models.Model):
+    """One thing that happened to one message. Append-only; holds no payload and no token."""
+
+    occurred_at = models.DateTimeField(default=timezone.now, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    #: Empty for a refused request and for a message that could not be decoded.
+    message_id = models.UUIDField(null=True, blank=True)
+    #: Name of the token's owner; empty when the token was not known.
+    client = models.CharField(max_length=64, blank=True)
+    source_ip = models.GenericIPAddressField(null=True, blank=True)
+    #: A code, such as `token_unknown`; which ones there are is in docs/operations.md.
+    reason = models.CharField(max_length=64, blank=True)
+    object_key = models.CharField(max_length=255, blank=True)
+    #: Of the bytes of the stored object, in hexadecimal.
+    payload_sha256 = models.CharField(max_length=64, blank=True)
+    #: When the message was accepted, on events of the uploader too: so that a message whose
+    #: `accepted` event died with a killed process is accounted for all the same.
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    #: How many times SQS had delivered the message, this time included.
+    attempts = models.PositiveIntegerField(null=True, blank=True)
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        # Newest first, and total: Django would add the key by itself, outside of the index.
+        ordering = ["-occurred_at", "-id"]
+        indexes = [
+            models.Index(fields=["occurred_at", "id"], name="audit_time"),
+            models.Index(fields=["message_id"], name="audit_message"),
+            models.Index(fields=["kind", "occurred_at", "id"], name="audit_kind_time"),
+            models.Index(fields=["client", "occurred_at", "id"], name="audit_client_time"),
+            models.Index(fields=["reason", "occurred_at", "id"], name="audit_reason_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.message_id or self.reason}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError("audit events cannot be changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise AppendOnlyError("audit events cannot be deleted; old ones go with prune_audit")

@@ -1,0 +1,172 @@
+"""What the local stack runs with: ports, names, secrets, and the environment of its processes."""
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+HOST: Final = "127.0.0.1"
+QUEUE: Final = "cpsite-messages"
+DLQ: Final = "cpsite-messages-dlq"
+BUCKET: Final = "cpsite-messages"
+ADMIN: Final = "admin"
+
+#: Never the caller's own credentials: a mistaken endpoint must not reach a real account.
+_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+_FOREIGN: Final = {"AWS_PROFILE", "AWS_SESSION_TOKEN", "API_TOKENS_PARAMETER"}
+
+
+class CannotStart(Exception):
+    """The stack cannot start; the text is the one line to show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """All that differs from run to run; the rest stands above."""
+
+    state: Path
+    python: Path
+    ministack: Path
+    port: int
+    aws_port: int
+    validator_metrics_port: int
+    uploader_metrics_port: int
+    region: str
+    api_tokens: str
+    secret_key: str
+    admin_password: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.aws_port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port the stack listens on, by the variable that sets it."""
+        return {
+            "PORT": self.port,
+            "AWS_PORT": self.aws_port,
+            "VALIDATOR_METRICS_PORT": self.validator_metrics_port,
+            "UPLOADER_METRICS_PORT": self.uploader_metrics_port,
+        }
+
+    def aws_environment(self) -> dict[str, str]:
+        """Return the environment of the embedded AWS."""
+        return os.environ | {
+            "GATEWAY_PORT": str(self.aws_port),
+            "BIND_HOST": HOST,
+            "MINISTACK_REGION": self.region,
+            "SERVICES": "sqs,s3,ssm",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state / "ministack"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.state / "ministack-s3"),
+            "LOG_LEVEL": "WARNING",
+        }
+
+    def service_environment(self) -> dict[str, str]:
+        """Return the environment of both services: the caller's, with what the stack decides."""
+        inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        account = f"{self.endpoint}/000000000000"
+        return {
+            "DATABASE_URL": f"sqlite:///{self.state / 'cpsite.sqlite3'}",
+            # Ctrl-C waits for the poll under way, so a short one here.
+            "UPLOADER_WAIT_SECONDS": "2",
+            "LOG_FORMAT": "text",
+            **inherited,
+            **_CREDENTIALS,
+            "AWS_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "SQS_QUEUE_URL": f"{account}/{QUEUE}",
+            "SQS_DLQ_URL": f"{account}/{DLQ}",
+            "S3_BUCKET": BUCKET,
+            "API_TOKENS": self.api_tokens,
+            "DJANGO_SECRET_KEY": self.secret_key,
+            "UPLOADER_HEARTBEAT_FILE": str(self.state / "uploader-heartbeat"),
+            "HOST": HOST,
+            "PORT": str(self.port),
+            "VALIDATOR_METRICS_PORT": str(self.validator_metrics_port),
+            "UPLOADER_METRICS_PORT": str(self.uploader_metrics_port),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configuration:
+    """Read the environment and the secrets kept in `state`, which are made on the first run.
+
+    Raises CannotStart for a port that is no port.
+    """
+    saved = _saved_secrets(state / "secrets.json")
+    return Configuration(
+        state=state,
+        python=python,
+        ministack=ministack,
+        port=_port("PORT", 8000),
+        aws_port=_port("AWS_PORT", 4566),
+        validator_metrics_port=_port("VALIDATOR_METRICS_PORT", 9100),
+        uploader_metrics_port=_port("UPLOADER_METRICS_PORT", 9101),
+        region=os.environ.get("AWS_REGION") or "us-east-1",
+        api_tokens=os.environ.get("API_TOKENS") or saved["token"],
+        secret_key=saved["secret_key"],
+        admin_password=saved["admin_password"],
+    )
+
+
+def _saved_secrets(path: Path) -> dict[str, str]:
+    if path.exists():
+        saved: dict[str, str] = json.loads(path.read_text())
+        return saved
+    made = {
+        "token": secrets.token_urlsafe(24),
+        "secret_key": secrets.token_urlsafe(48),
+        "admin_password": secrets.token_urlsafe(9),
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(made, indent=2))
+    return made
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:  # noqa: PLR2004 - the last TCP port
+        raise CannotStart(f"{name} is {text!r}, which is not a port (1 to 65535).")
+    return int(text)
+
+
+def check_ports(configuration: Configuration) -> None:
+    """Raise CannotStart when a port is in use, or is meant for two things."""
+    ports = configuration.ports
+    for name, port in ports.items():
+        others = [other for other in ports if other != name and ports[other] == port]
+        if others:
+            raise CannotStart(f"{name} and {others[0]} are both {port}. Set one to another port.")
+        with socket.socket() as probe:
+            # As servers do: a port whose last connections are still closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as exc:
+                raise CannotStart(
+                    f"Port {port} on {HOST} is in use. Free it, or choose another: "
+                    f"{name}={port + 10_000 if port < 50_000 else port - 10_000} make run"  # noqa: PLR2004
+                ) from exc
+
+
+def lock(state: Path) -> IO[str]:
+    """Take the state directory for this run; keep what is returned. Raises CannotStart."""
+    file = (state / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise CannotStart(f"Another `make run` is using {state}.") from exc
+    return file

@@ -1,0 +1,55 @@
+"""The queues and the bucket inside the embedded AWS, made as Terraform makes the real ones."""
+
+import json
+from typing import Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cpsite.devstack.configuration import BUCKET, DLQ, QUEUE, Configuration
+
+#: Deliveries of a message before SQS moves it to the dead-letter queue.
+MAX_RECEIVE_COUNT = 5
+VISIBILITY_TIMEOUT_SECONDS = 120
+#: 14 days, the longest that SQS keeps a message.
+RETENTION_SECONDS = 1_209_600
+
+
+def client(service: Literal["sqs", "s3"], configuration: Configuration) -> Any:
+    """Return a boto3 client for the embedded AWS and for nothing else."""
+    return boto3.client(
+        service,
+        endpoint_url=configuration.endpoint,
+        region_name=configuration.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the embedded AWS checks none
+        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+    )
+
+
+def is_up(configuration: Configuration) -> bool:
+    """Whether the embedded AWS answers."""
+    try:
+        client("sqs", configuration).list_queues()
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def create_resources(configuration: Configuration) -> None:
+    """Create the queues and the bucket; those that are there already stay as they are."""
+    sqs = client("sqs", configuration)
+    attributes = {
+        "MessageRetentionPeriod": str(RETENTION_SECONDS),
+        "VisibilityTimeout": str(VISIBILITY_TIMEOUT_SECONDS),
+    }
+    dlq_url = sqs.create_queue(QueueName=DLQ, Attributes=attributes)["QueueUrl"]
+    dlq = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])["Attributes"]
+    redrive = {"deadLetterTargetArn": dlq["QueueArn"], "maxReceiveCount": MAX_RECEIVE_COUNT}
+    sqs.create_queue(
+        QueueName=QUEUE, Attributes={**attributes, "RedrivePolicy": json.dumps(redrive)}
+    )
+    s3 = client("s3", configuration)
+    if BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=BUCKET)

@@ -1,0 +1,170 @@
+"""Keeps a few processes running: starts them in order, restarts what dies, stops them in turn."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Final
+
+#: Seconds before the first restart; doubled for each further one that follows soon.
+RESTART_DELAY: Final = 1.0
+#: Deaths in a row, none of them after HEALTHY_AFTER seconds of life, that end the run.
+DEATHS_ALLOWED: Final = 5
+HEALTHY_AFTER: Final = 30.0
+POLL_INTERVAL: Final = 0.1
+LAST_LINES: Final = 20
+
+
+class Stopped(Exception):
+    """Somebody asked the stack to stop while it was still starting."""
+
+
+class ChildFailed(Exception):
+    """A process keeps dying, or never became ready. The text ends with its last lines."""
+
+
+@dataclass
+class Child:
+    """One process. `is_ready` tells when the next one may start; `log` is a file for its output.
+
+    Without a log its output goes to ours, each line behind its name.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    is_ready: Callable[[], bool]
+    ready_within: float = 30.0
+    stop_within: float = 25.0
+    log: Path | None = None
+    process: subprocess.Popen[str] | None = None
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    started_at: float = 0.0
+    deaths: int = 0
+    restart_at: float | None = None
+    _pump: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.started_at, self.restart_at = time.monotonic(), None
+        self.process = subprocess.Popen(
+            self.command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C goes to the whole foreground group; stopping them in order is up to us.
+            start_new_session=True,
+        )
+        self._pump = threading.Thread(target=self._pump_output, daemon=True)
+        self._pump.start()
+
+    def _pump_output(self) -> None:
+        assert self.process is not None  # noqa: S101 - for mypy: start() has just set both
+        assert self.process.stdout is not None  # noqa: S101
+        with self._open_sink() as sink:
+            for line in self.process.stdout:
+                self.lines.append(line)
+                sink.write(line if self.log else f"{self.name:<9} | {line}")
+                sink.flush()
+
+    def _open_sink(self) -> IO[str]:
+        if self.log is None:
+            return open(sys.stdout.fileno(), "w", closefd=False)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        return self.log.open("a")
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        """End the process by SIGTERM, or by SIGKILL when it takes longer than it may."""
+        if self.process is None:
+            return
+        if self.is_alive:
+            self.process.terminate()
+        try:
+            self.process.wait(self.stop_within)
+        except subprocess.TimeoutExpired:
+            print(f"{self.name} did not stop within {self.stop_within:.0f} s: killed", flush=True)
+            self.process.kill()
+            self.process.wait()
+        if self._pump is not None:
+            self._pump.join(timeout=5)
+
+    def failure(self, what: str) -> ChildFailed:
+        """Return the error that says `what`, followed by the last lines of the process."""
+        if self._pump is not None:
+            self._pump.join(timeout=1)
+        where = f"\n(all of it: {self.log})" if self.log else ""
+        return ChildFailed(f"{self.name} {what}. Its last lines:\n{''.join(self.lines)}{where}")
+
+
+class Supervisor:
+    """Runs `children`, started in order and stopped in `stop_order`."""
+
+    def __init__(self, children: Sequence[Child], *, stop_order: Sequence[Child]) -> None:
+        self._children = children
+        self._stop_order = stop_order
+        self._signals = 0
+
+    def install_signal_handlers(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def start(self, child: Child) -> None:
+        """Start one child and wait until it is ready. Raises ChildFailed or Stopped."""
+        child.start()
+        until = time.monotonic() + child.ready_within
+        while not child.is_ready():
+            if self._signals:
+                raise Stopped
+            if not child.is_alive:
+                raise child.failure(f"ended with status {child.process and child.process.poll()}")
+            if time.monotonic() > until:
+                raise child.failure(f"was not ready within {child.ready_within:.0f} s")
+            time.sleep(POLL_INTERVAL)
+
+    def watch(self) -> None:
+        """Keep the children alive until a signal comes. Raises ChildFailed."""
+        while not self._signals:
+            for child in self._children:
+                self._tend(child)
+            time.sleep(POLL_INTERVAL)
+
+    def _tend(self, child: Child) -> None:
+        if child.is_alive or child.process is None:
+            return
+        now = time.monotonic()
+        if child.restart_at is None:
+            child.deaths = 1 if now - child.started_at > HEALTHY_AFTER else child.deaths + 1
+            if child.deaths > DEATHS_ALLOWED:
+                raise child.failure(f"has died {child.deaths} times in a row")
+            delay = RESTART_DELAY * 2 ** (child.deaths - 1)
+            child.restart_at = now + delay
+            print(
+                f"{child.name} ended with status {child.process.returncode}; "
+                f"starting it again in {delay:.0f} s",
+                flush=True,
+            )
+        elif now >= child.restart_at:
+            child.start()
+
+    def stop(self) -> None:
+        """Stop all, in order; a signal that comes meanwhile kills what is left."""
+        before = self._signals
+        for child in self._stop_order:
+            if self._signals > before:
+                child.stop_within = 0
+            child.stop()

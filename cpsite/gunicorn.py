@@ -1,0 +1,92 @@
+"""gunicorn's configuration: `gunicorn --config python:cpsite.gunicorn cpsite.wsgi`.
+
+The values that differ between machines come from the environment variable named beside them.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from environs import Env, EnvError, validate
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
+
+# Must stand in the environment before prometheus_client is imported, which is when it decides
+# whether values are shared between processes. A fresh directory, because files that an earlier
+# run left behind would be counted again.
+_metrics_directory = tempfile.mkdtemp(prefix="cpsite-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
+
+try:
+    from django.conf import settings
+
+    env = Env()
+    bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # HOST, PORT
+    # WEB_CONCURRENCY, WEB_THREADS: batches form inside a process, so few processes with much
+    # concurrency each.
+    workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
+    threads = env.int("WEB_THREADS", 32, validate=[validate.Range(min=1)])
+    # gunicorn's own lines in the same format as ours.
+    logconfig_dict = settings.LOGGING
+except EnvError as exc:
+    shutil.rmtree(_metrics_directory, ignore_errors=True)
+    sys.exit(f"cpsite: configuration error: {exc}")
+
+wsgi_app = "cpsite.wsgi:application"
+worker_class = "gthread"
+# Longer than an ALB's idle timeout (60 s by default), so that it is never the ALB which finds a
+# connection closed under a request it has just sent.
+keepalive = 75
+# Seconds without a sign of life from a worker's main loop after which it is replaced.
+timeout = 30
+# Seconds for requests under way at a stop; ECS kills after 30.
+graceful_timeout = 20
+limit_request_line = 2048
+limit_request_fields = 64
+# Serves nothing that we use.
+control_socket_disable = True
+# Every message has a log line of ours with its outcome.
+accesslog = None
+# A heartbeat file on a slow disk can stall a worker.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes it private
+
+
+def on_starting(_server: Any) -> None:
+    """Load the application once for all workers, and tell a wrong configuration plainly."""
+    from django.core.management.base import SystemCheckError
+
+    try:
+        import cpsite.wsgi  # noqa: F401 - its import runs the checks
+    except SystemCheckError as exc:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)
+        sys.exit(f"cpsite: {exc}")
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Open the metrics port, and pay for the first request before it comes."""
+    from cpsite import metrics
+    from validator import warm_up
+
+    metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT)
+    warm_up.warm_up()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Write the audit events that are still in memory."""
+    from cpsite.audit.recorder import recorder
+
+    recorder.close()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drop a dead worker's gauges; its counters stay in the sums."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    shutil.rmtree(_metrics_directory, ignore_errors=True)

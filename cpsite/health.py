@@ -1,0 +1,75 @@
+"""Liveness and readiness for the load balancer.
+
+Live means that the process answers. Ready means that it can do its job now: what it cannot do
+without is a required probe. The database is an optional one, because intake goes on without it
+(docs/adr/0002-readiness-without-the-database.md).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that one round of probes is good for, so that health checks cannot become load.
+CACHE_SECONDS = 5.0
+
+
+@dataclass
+class Readiness:
+    """The probes, and what they last said. A probe is a function that raises when it fails."""
+
+    required: dict[str, Callable[[], object]] = field(default_factory=dict)
+    optional: dict[str, Callable[[], object]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _results: dict[str, str] = field(default_factory=dict)
+    _valid_until: float = 0.0
+
+    def results(self) -> dict[str, str]:
+        """Return "ok" or "unavailable" for each probe, at most CACHE_SECONDS old."""
+        with self._lock:
+            if time.monotonic() >= self._valid_until:
+                probes = self.required | self.optional
+                self._results = {name: _result(name, probe) for name, probe in probes.items()}
+                self._valid_until = time.monotonic() + CACHE_SECONDS
+            return self._results
+
+    def forget(self) -> None:
+        """Make the next question ask the probes again."""
+        self._valid_until = 0.0
+
+
+def _result(name: str, probe: Callable[[], object]) -> str:
+    try:
+        probe()
+    except Exception as exc:  # noqa: BLE001 - whatever fails, the answer is "unavailable"
+        logger.warning("probe_failed", extra={"probe": name, "error": type(exc).__name__})
+        return "unavailable"
+    return "ok"
+
+
+def _select_one() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+readiness = Readiness(optional={"database": _select_one})
+
+
+def live(_request: HttpRequest) -> JsonResponse:
+    """Answer 200: this process serves requests."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 when messages can be accepted, else 503; either way with each probe's result."""
+    results = readiness.results()
+    failed = {name for name, result in results.items() if result != "ok"}
+    if failed & readiness.required.keys():
+        return JsonResponse({"status": "unavailable", "checks": results}, status=503)
+    return JsonResponse({"status": "degraded" if failed else "ok", "checks": results})

@@ -1,0 +1,112 @@
+"""The message: the one wire format that both services share.
+
+It travels as the JSON body of a Kombu message and is stored, byte for byte, as the S3 object.
+"""
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+#: The contract: exactly these fields, each a non-blank text.
+FIELD_NAMES = ("field1", "field2", "field3", "field4")
+
+#: What the stored object and the Kombu message declare.
+CONTENT_TYPE = "application/json"
+
+_KEYS = {"message_id", "accepted_at", "client", "data"}
+
+
+class DecodeError(Exception):
+    """A body that is not one of our messages.
+
+    The exception's text says what is wrong without quoting content, so that it may be logged;
+    `raw` holds the body itself, which may not.
+    """
+
+    def __init__(self, reason: str, raw: bytes) -> None:
+        super().__init__(reason)
+        self.raw = raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One accepted message.
+
+    `accepted_at` is in UTC and `client` is the name of the token's owner, never the token.
+    `data` maps field names to texts. Field names are not checked here: a message accepted under
+    an older contract must still be stored after a deploy has changed it.
+    """
+
+    message_id: uuid.UUID
+    accepted_at: datetime
+    client: str
+    data: dict[str, str]
+
+    @classmethod
+    def accept(cls, *, client: str, data: dict[str, str]) -> Self:
+        """Make the message for data that has just passed the contract."""
+        return cls(message_id=uuid.uuid4(), accepted_at=datetime.now(UTC), client=client, data=data)
+
+    def encode(self) -> str:
+        """Return the message as one line of JSON; `decode` is its exact inverse."""
+        return json.dumps(
+            {
+                "message_id": str(self.message_id),
+                "accepted_at": self.accepted_at.isoformat(timespec="microseconds"),
+                "client": self.client,
+                "data": self.data,
+            },
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Read a message back from its wire format.
+
+        Raises DecodeError when `raw` is anything else.
+        """
+        try:
+            return cls(**_fields(json.loads(raw.decode("utf-8"))))
+        except RecursionError as exc:
+            raise DecodeError("nested too deeply", raw) from exc
+        except ValueError as exc:
+            # json and datetime quote the input in some of their messages: name the kind only.
+            reason = str(exc) if type(exc) is _NotAMessage else type(exc).__name__
+            raise DecodeError(reason, raw) from exc
+
+
+class _NotAMessage(ValueError):
+    """A JSON document of another shape; its text holds no content."""
+
+
+def _fields(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict) or document.keys() != _KEYS:
+        raise _NotAMessage("not an object with exactly the message's keys")
+    return {
+        "message_id": uuid.UUID(_text(document["message_id"])),
+        "accepted_at": _utc(_text(document["accepted_at"])),
+        "client": _text(document["client"]),
+        "data": _texts(document["data"]),
+    }
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _NotAMessage("a value that should be text is not")
+    return value
+
+
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise _NotAMessage("data is not an object")
+    return {name: _text(text) for name, text in value.items()}
+
+
+def _utc(value: str) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise _NotAMessage("accepted_at has no time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,294 @@
+"""All configuration, from the environment alone.
+
+Environments differ in values, not in code. The defaults work after a plain checkout; what a
+service cannot do without is demanded by the system checks (`cpsite/checks.py`,
+`validator/checks.py`, `uploader/checks.py`) when that service starts. A value of the wrong type
+stops every command with a line that names the variable.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from botocore.config import Config
+from environs import Env, validate
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = Env()
+
+
+def _at_least(minimum: float) -> list[validate.Validator]:
+    return [validate.Range(min=minimum)]
+
+
+# --- Django ---------------------------------------------------------------------------------
+
+#: Without a key of its own a process gets one that nobody else has: good enough for a command,
+#: refused for the validator, whose workers must agree (cpsite.E005).
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", "") or f"django-insecure-{secrets.token_urlsafe(40)}"
+DEBUG = env.bool("DJANGO_DEBUG", default=False)
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "cpsite",
+    "cpsite.audit",
+    "validator",
+    "uploader",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "cpsite.middleware.RequestIdMiddleware",
+    "cpsite.middleware.ContentLengthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Sessions, host checks, users and flash messages exist for people: `POST /` skips them.
+    "cpsite.middleware.AdminSessionMiddleware",
+    "cpsite.middleware.AdminCommonMiddleware",
+    # Stays global: it looks at a request only where a view is not csrf_exempt, and ours are.
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "cpsite.middleware.AdminAuthenticationMiddleware",
+    "cpsite.middleware.AdminMessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "cpsite.urls"
+WSGI_APPLICATION = "cpsite.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+# Serve assets straight from the packages when `collectstatic` has not been run.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+
+#: Number of proxies in front that append to X-Forwarded-For (an ALB is 1). With 0 the header is
+#: ignored, because then a client could write it itself.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0, validate=_at_least(0))
+
+#: True when clients reach the service over HTTPS, terminated by a proxy that sets
+#: X-Forwarded-Proto.
+HTTPS = env.bool("DJANGO_HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # The load balancer asks for health over plain HTTP, from inside.
+    SECURE_REDIRECT_EXEMPT = [r"^health/"]
+    SECURE_HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=_at_least(0))
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+X_FRAME_OPTIONS = "DENY"
+
+# --- Database: the audit log and the admin's users ------------------------------------------
+
+DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{VAR_DIR / 'cpsite.sqlite3'}"
+
+
+def _database(url: str) -> dict[str, Any]:
+    """Return Django's settings for a database URL, with bounded waits."""
+    config: dict[str, Any] = dict(
+        dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
+    )
+    options = config.setdefault("OPTIONS", {})
+    if config["ENGINE"].endswith("sqlite3"):
+        # WAL lets the admin read while both services write. IMMEDIATE takes the write lock when
+        # a transaction begins, where waiting works; upgrading later fails at once instead.
+        options |= {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+        }
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    else:
+        # Seconds, libpq's connect_timeout: a database that is gone must not hang its callers.
+        options.setdefault("connect_timeout", 5)
+    return config
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+
+# --- AWS ------------------------------------------------------------------------------------
+# Credentials and AWS_ENDPOINT_URL are read by boto3 itself, from the same environment.
+
+AWS_REGION = env.str("AWS_REGION", "us-east-1")
+SQS_QUEUE_URL = env.str("SQS_QUEUE_URL", "")
+SQS_DLQ_URL = env.str("SQS_DLQ_URL", "")
+#: Longest time in seconds that publishing one message may take, retry included.
+SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 6.0, validate=_at_least(2))
+S3_BUCKET = env.str("S3_BUCKET", "")
+S3_PREFIX = env.str("S3_PREFIX", "messages/")
+#: Longest time in seconds that one attempt to write one object may take.
+S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 10.0, validate=_at_least(1))
+#: When set, objects go to this directory instead of S3. For development only.
+MESSAGES_DIRECTORY = env.str("MESSAGES_DIRECTORY", "")
+
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "messages": (
+        {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {
+                "location": MESSAGES_DIRECTORY,
+                "base_url": None,
+                # A redelivered message must land on its own object, as it does in S3.
+                "allow_overwrite": True,
+            },
+        }
+        if MESSAGES_DIRECTORY
+        else {
+            "BACKEND": "uploader.storage.MessageS3Storage",
+            "OPTIONS": {
+                "bucket_name": S3_BUCKET,
+                "region_name": AWS_REGION,
+                # Links in the admin live this many seconds.
+                "querystring_expire": 60,
+                "client_config": Config(
+                    signature_version="s3v4",
+                    connect_timeout=3.0,
+                    read_timeout=S3_TIMEOUT_SECONDS,
+                    retries={"mode": "standard", "total_max_attempts": 2},
+                    max_pool_connections=64,
+                ),
+            },
+        }
+    ),
+}
+
+# --- API ------------------------------------------------------------------------------------
+
+API_TOKENS = env.str("API_TOKENS", "")
+API_TOKENS_PARAMETER = env.str("API_TOKENS_PARAMETER", "")
+API_TOKENS_REFRESH_SECONDS = env.float("API_TOKENS_REFRESH_SECONDS", 60.0, validate=_at_least(1))
+
+#: Longest request body in bytes. SQS takes 1 MiB and our envelope can make a body three times
+#: longer (non-ASCII text becomes \\u escapes), so cpsite.E006 refuses more than a third of that.
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
+#: Longest field in characters (Unicode code points).
+MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))
+
+#: Requests a client may make, and refusals an address may collect before it gets 429, as DRF
+#: rates ("100/s", "60/min"); empty means no limit. Counted in each process.
+THROTTLE_CLIENT_RATE = env.str("THROTTLE_CLIENT_RATE", "") or None
+THROTTLE_REFUSED_RATE = env.str("THROTTLE_REFUSED_RATE", "60/min") or None
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # One entry a client or a refused address.
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
+
+REST_FRAMEWORK = {
+    # DRF's defaults suit browsers and sessions; ours are stated, so that nothing is implied.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_PARSER_CLASSES": ["validator.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# --- Uploader -------------------------------------------------------------------------------
+
+#: Upload threads.
+UPLOADER_CONCURRENCY = env.int("UPLOADER_CONCURRENCY", 16, validate=_at_least(1))
+#: Seconds of one SQS long poll; the AWS limit is 20. A stop waits for the poll under way, so it
+#: must stay well below the 30 seconds that ECS gives a stopping container.
+UPLOADER_WAIT_SECONDS = env.int(
+    "UPLOADER_WAIT_SECONDS", 5, validate=[validate.Range(min=1, max=20)]
+)
+UPLOADER_HEARTBEAT_FILE = Path(
+    env.str("UPLOADER_HEARTBEAT_FILE", "") or VAR_DIR / "uploader-heartbeat"
+)
+
+# --- Metrics and logs -----------------------------------------------------------------------
+
+#: Address that the metrics ports listen on. They are for the internal network only.
+METRICS_HOST = env.str("METRICS_HOST", "127.0.0.1")
+VALIDATOR_METRICS_PORT = env.int("VALIDATOR_METRICS_PORT", 9100)
+UPLOADER_METRICS_PORT = env.int("UPLOADER_METRICS_PORT", 9101)
+# Counting this project's few migrations on each start would only cost a database connection.
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=[validate.OneOf(["json", "text"])])
+LOG_LEVEL = env.str(
+    "LOG_LEVEL", "INFO", validate=[validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])]
+)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "request_id": {"()": "cpsite.logging.RequestIdFilter"},
+        "exceptions": {"()": "cpsite.logging.ExceptionsOnly"},
+    },
+    "formatters": {
+        "json": {"()": "cpsite.logging.json_formatter"},
+        "text": {"()": "cpsite.logging.TextFormatter"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["request_id"],
+        }
+    },
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        # "Unauthorized: /" and the like: every refusal has a line and an audit event of ours.
+        "django.request": {"level": "ERROR", "filters": ["exceptions"]},
+        # At DEBUG these write request bodies and signatures, whatever LOG_LEVEL says.
+        "botocore": {"level": "WARNING"},
+        "boto3": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        # It warns of every retried connection; our own lines say what came of it.
+        "urllib3": {"level": "ERROR"},
+    },
+}

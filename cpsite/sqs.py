@@ -1,0 +1,100 @@
+"""Kombu's SQS transport with the three things changed that our promises need.
+
+1. A message that cannot be decoded is delivered, marked as such, instead of breaking the receive
+   it came in and stranding its neighbours (kombu 5.7.0 raises out of `drain_events` for several
+   kinds of foreign body).
+2. A delete that SQS refused is an error for the caller. Kombu's `basic_ack` swallows every
+   ClientError but AccessDenied, so a failed delete would look like a success.
+3. Closing a channel does not requeue: that is one call a message, with a delay of its own, and
+   what fails is pickled to a temporary file. Who consumes releases its messages itself.
+
+All three hang on documented seams where there is one: `new_sqs_client` (Kombu checks for
+overrides of it) and `do_restore`. `_message_to_python` is not documented, which is why Kombu is
+pinned and `tests/cpsite/test_kombu_contract.py` exists.
+"""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+from kombu.transport import SQS
+
+#: A kombu header: its value is the reason why the message's envelope could not be read.
+UNDECODABLE_HEADER = "cpsite-undecodable"
+
+
+class DeleteFailed(Exception):
+    """SQS refused to delete a message, so it will be delivered again. `code` is AWS's."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Client:
+    """The boto3 SQS client as Kombu's channel sees it: the seam for all calls to SQS."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def delete_message(self, **kwargs: str) -> None:
+        """Delete one message. Raises DeleteFailed, which `basic_ack` lets through."""
+        try:
+            self._client.delete_message(**kwargs)
+        except ClientError as exc:
+            raise DeleteFailed(exc.response["Error"]["Code"]) from exc
+
+
+class Channel(SQS.Channel):
+    do_restore = False
+
+    #: Longest batch that the next receive may bring; SQS gives up to 10.
+    receive_limit = SQS.SQS_MAX_MESSAGES
+
+    def new_sqs_client(self, *args: Any, **kwargs: Any) -> Client:
+        return Client(super().new_sqs_client(*args, **kwargs))  # type: ignore[no-untyped-call]
+
+    def _get_message_estimate(self, max_if_unlimited: int = SQS.SQS_MAX_MESSAGES) -> int:
+        return min(self.receive_limit, max_if_unlimited)
+
+    def _message_to_python(
+        self, message: dict[str, Any], queue_name: str, q_url: str
+    ) -> dict[str, Any]:
+        try:
+            payload = super()._message_to_python(message, queue_name, q_url)  # type: ignore[no-untyped-call]
+            # An envelope of another queue or exchange would be unknown when it is acked.
+            payload["properties"]["delivery_info"] |= {"exchange": "", "routing_key": queue_name}
+            # Building the message is where the rest of the bad envelopes fail: try it while the
+            # failure can still be told apart from its neighbours.
+            self.Message(payload, channel=self)  # type: ignore[no-untyped-call]
+        except Exception as exc:  # noqa: BLE001 - anything a stranger's bytes can provoke
+            return _undecodable(message, queue_name, q_url, reason=type(exc).__name__)
+        return dict(payload)
+
+
+class Transport(SQS.Transport):
+    Channel = Channel
+
+
+def _undecodable(
+    message: dict[str, Any], queue_name: str, q_url: str, *, reason: str
+) -> dict[str, Any]:
+    """Wrap what could not be read in an envelope that can be delivered and left alone."""
+    return {
+        "body": "",
+        "content-type": "application/octet-stream",
+        "content-encoding": "utf-8",
+        "headers": {UNDECODABLE_HEADER: reason},
+        "properties": {
+            "body_encoding": "utf-8",
+            "delivery_tag": message["ReceiptHandle"],
+            "delivery_info": {
+                "exchange": "",
+                "routing_key": queue_name,
+                "sqs_message": message,
+                "sqs_queue": q_url,
+            },
+        },
+    }

@@ -1,0 +1,29 @@
+"""The product's settings with what every test needs. Real services are set by fixtures."""
+
+import os
+import tempfile
+from pathlib import Path
+
+for name in list(os.environ):
+    # Nothing of the machine's AWS set-up or of a developer's shell may leak into a test.
+    if name.startswith(
+        ("AWS_", "SQS_", "S3_", "API_TOKENS", "DJANGO_SECRET", "THROTTLE_", "UPLOADER_")
+    ):
+        del os.environ[name]
+
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "API_TOKENS": '{"alice": ["alice-token-1", "alice-token-2"], "bob": ["bob-token-1"]}',
+    "DJANGO_SECRET_KEY": "tests-only-" + "x" * 50,
+}
+
+from cpsite.settings import *  # noqa: E402, F403
+
+_scratch = Path(tempfile.mkdtemp(prefix="cpsite-tests-"))
+STATIC_ROOT = _scratch
+UPLOADER_HEARTBEAT_FILE = _scratch / "heartbeat"
+UPLOADER_WAIT_SECONDS = 1
+# Slow on purpose in production, and tests log in often.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.core.checks import register
+
+
+class UploaderConfig(AppConfig):
+    name = "uploader"
+
+    def ready(self) -> None:
+        from cpsite import checks as shared
+        from uploader import checks
+
+        register(checks.check_bucket, shared.UPLOADER, deploy=True)

@@ -1,0 +1,153 @@
+"""`manage.py run_uploader`: the uploader as a process."""
+
+import logging
+import os
+import signal
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+import cpsite
+from cpsite import checks, metrics
+from cpsite.audit.recorder import recorder
+from uploader import storage
+from uploader.heartbeat import Heartbeat
+from uploader.queue_depth import QueueDepthSampler
+from uploader.receiver import Receiver
+from uploader.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+BANNER = """
+ -------------- cpsite uploader {version}
+ -- [config]
+ .> queue:        {queue}
+ .> storage:      {storage}
+ .> concurrency:  {concurrency} threads
+ .> stops:        {stops}
+ .> metrics:      http://{metrics_host}:{metrics_port}/metrics
+ .> endpoint:     {endpoint}
+"""
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0. Raises ArgumentTypeError, which becomes a usage error."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+class Command(BaseCommand):
+    help = (
+        "Move accepted messages from SQS to S3. A message leaves the queue only when S3 has it. "
+        "SIGTERM or Ctrl-C finishes what has begun and gives the rest back; a second one quits "
+        "at once, and SQS delivers what was in hand again after its visibility timeout."
+    )
+    # `require` runs the checks that matter here; the others are for `manage.py check`.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--concurrency",
+            type=positive,
+            default=settings.UPLOADER_CONCURRENCY,
+            metavar="N",
+            help="messages stored at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
+        )
+        parser.add_argument(
+            "--max-messages",
+            type=positive,
+            metavar="N",
+            help="stop after N deliveries (default: go on)",
+        )
+        parser.add_argument(
+            "--drain",
+            action="store_true",
+            help="stop when a receive comes back empty and nothing is in hand",
+        )
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            default=settings.UPLOADER_METRICS_PORT,
+            metavar="PORT",
+            help="port of /metrics, 0 for any free one (default: UPLOADER_METRICS_PORT, now "
+            "%(default)s)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        checks.require(checks.UPLOADER)
+        try:
+            server = metrics.serve(settings.METRICS_HOST, options["metrics_port"])
+        except OSError as exc:
+            raise CommandError(
+                f"The metrics port {settings.METRICS_HOST}:{options['metrics_port']} cannot be "
+                f"opened ({exc.strerror}). Set UPLOADER_METRICS_PORT or --metrics-port."
+            ) from exc
+        self._print_banner(options, server.server_port)
+        storage.warm_up()
+        worker = Worker(
+            receiver=Receiver(concurrency=options["concurrency"]),
+            store=storage.store,
+            heartbeat=Heartbeat(settings.UPLOADER_HEARTBEAT_FILE),
+            concurrency=options["concurrency"],
+            max_messages=options["max_messages"],
+            drain=options["drain"],
+        )
+        sampler = QueueDepthSampler()
+        sampler.start()
+        try:
+            with stopped_by_signals(worker):
+                counts = worker.run()
+        finally:
+            sampler.stop()
+            recorder.close()
+        logger.info("uploader_stopped", extra=vars(counts))
+
+    def _print_banner(self, options: dict[str, Any], metrics_port: int) -> None:
+        limit = options["max_messages"]
+        stops = [f"after {limit} messages"] if limit else []
+        stops += ["when the queue is empty"] if options["drain"] else []
+        self.stdout.write(
+            BANNER.format(
+                version=cpsite.__version__,
+                queue=settings.SQS_QUEUE_URL,
+                storage=settings.MESSAGES_DIRECTORY
+                or f"s3://{settings.S3_BUCKET}/{settings.S3_PREFIX}",
+                concurrency=options["concurrency"],
+                stops=" or ".join(stops) or "on SIGTERM or Ctrl-C",
+                metrics_host=settings.METRICS_HOST,
+                metrics_port=metrics_port,
+                endpoint=os.environ.get("AWS_ENDPOINT_URL") or f"AWS, {settings.AWS_REGION}",
+            )
+        )
+        self.stdout.flush()
+
+
+@contextmanager
+def stopped_by_signals(worker: Worker) -> Iterator[None]:
+    """Let the first SIGTERM or SIGINT stop `worker` gently and the second end the process."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if worker.is_stopping:
+            # Not SystemExit: that would wait for the threads. Nothing is lost by it, because
+            # what is not stored is not deleted.
+            os._exit(128 + number)
+        # No logging here: the interrupted thread may hold its lock.
+        os.write(2, b"uploader: finishing what has begun; once more quits at once\n")
+        worker.stop()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""The uploader's own metrics."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+receives_total = Counter(
+    "uploader_receives_total", "Receives from SQS by result: messages, empty, failed.", ["result"]
+)
+messages_total = Counter(
+    "uploader_messages_total",
+    "Deliveries by result: stored, failed (to be retried), undecodable, released (at a stop).",
+    ["result"],
+)
+acknowledge_failures_total = Counter(
+    "uploader_acknowledge_failures_total",
+    "Stored messages that SQS did not delete; each is delivered and stored again, unchanged.",
+)
+upload_seconds = Histogram(
+    "uploader_upload_seconds",
+    "Time to write one object.",
+    ["result"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+message_age_seconds = Histogram(
+    "uploader_message_age_seconds",
+    "From a message's acceptance to its object in S3.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
+)
+in_flight = Gauge("uploader_in_flight", "Messages received and not yet stored or given back.")
+queue_messages = Gauge(
+    "uploader_queue_messages",
+    "Approximate number of messages, by queue (messages, dead_letters) and state (visible, "
+    "in_flight, delayed).",
+    ["queue", "state"],
+)
+oldest_message_age_seconds = Gauge(
+    "uploader_oldest_message_age_seconds",
+    "Age of the oldest message of the last receive, counted from its sending; 0 after an empty "
+    "one.",
+)
+last_progress_timestamp_seconds = Gauge(
+    "uploader_last_progress_timestamp_seconds",
+    "When the worker last finished a receive or a message (Unix time).",
+)

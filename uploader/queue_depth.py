@@ -1,0 +1,76 @@
+"""Tells Prometheus how long the queues are."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+
+from uploader import metrics
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two samples. SQS's numbers are approximate and lag by up to a minute.
+INTERVAL: Final = 15.0
+
+_STATES: "Final[dict[QueueAttributeNameType, str]]" = {
+    "ApproximateNumberOfMessages": "visible",
+    "ApproximateNumberOfMessagesNotVisible": "in_flight",
+    "ApproximateNumberOfMessagesDelayed": "delayed",
+}
+
+
+class QueueDepthSampler:
+    """Sets `uploader_queue_messages` for the queue and, where given, its dead-letter queue."""
+
+    def __init__(self) -> None:
+        self._client = boto3.client(
+            "sqs",
+            region_name=settings.AWS_REGION,
+            config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        while True:
+            self.sample()
+            if self._stop.wait(INTERVAL):
+                return
+
+    def sample(self) -> None:
+        """Ask for both queues once. A queue that cannot be asked has no value, not an old one."""
+        for name, url in (
+            ("messages", settings.SQS_QUEUE_URL),
+            ("dead_letters", settings.SQS_DLQ_URL),
+        ):
+            if url:
+                self._sample(name, url)
+
+    def _sample(self, name: str, url: str) -> None:
+        depths = self._depths(name, url)
+        for attribute, state in _STATES.items():
+            metrics.queue_messages.labels(name, state).set(float(depths.get(attribute, "nan")))
+
+    def _depths(self, name: str, url: str) -> "Mapping[QueueAttributeNameType, str]":
+        try:
+            answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=list(_STATES))
+        except (ClientError, BotoCoreError, OSError) as exc:
+            logger.warning(
+                "queue_depth_unknown", extra={"queue": name, "error": type(exc).__name__}
+            )
+            return {}
+        return answer["Attributes"]

@@ -1,0 +1,124 @@
+"""The uploader's end of the queue."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from kombu.exceptions import KombuError
+from kombu.message import Message as KombuMessage
+from kombu.messaging import Consumer
+
+from cpsite import broker
+from cpsite.sqs import UNDECODABLE_HEADER, DeleteFailed
+
+#: Messages that one receive or one batch call takes at most (AWS: SQS API reference).
+BATCH_LIMIT: Final = 10
+
+#: What a call to SQS can fail with.
+QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, DeleteFailed)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery of a message; the same message may be delivered again, as another one."""
+
+    kombu_message: KombuMessage
+
+    @property
+    def body(self) -> bytes:
+        """What was published, byte for byte."""
+        body = self.kombu_message.body
+        return body if isinstance(body, bytes) else str(body).encode()
+
+    @property
+    def undecodable(self) -> str | None:
+        """Why the envelope could not be read, or None when it could."""
+        reason: str | None = self.kombu_message.headers.get(UNDECODABLE_HEADER)
+        return reason
+
+    @property
+    def sqs_message_id(self) -> str:
+        """SQS's own id of the message, for the logs: ours is inside the body."""
+        return str(self._sqs_message["MessageId"])
+
+    @property
+    def attempts(self) -> int:
+        """How often SQS has delivered this message, this time included."""
+        return int(self._sqs_message["Attributes"]["ApproximateReceiveCount"])
+
+    @property
+    def sent_at(self) -> float:
+        """When SQS took the message, as Unix time in seconds."""
+        return int(self._sqs_message["Attributes"]["SentTimestamp"]) / 1000
+
+    @property
+    def _sqs_message(self) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = self.kombu_message.delivery_info["sqs_message"]
+        return found
+
+    def acknowledge(self) -> None:
+        """Delete the message from the queue. Raises one of QUEUE_FAILURES when it stays there."""
+        self.kombu_message.ack()
+
+
+class Receiver:
+    """Receives from the queue. One thread receives; any may acknowledge or release."""
+
+    def __init__(self, *, concurrency: int) -> None:
+        connection = broker.consuming_connection(
+            wait_time_seconds=settings.UPLOADER_WAIT_SECONDS, max_pool_connections=concurrency + 2
+        )
+        self._connection = connection
+        self._received: list[Delivery] = []
+        self._channel = connection.channel()
+        # Before any other thread needs it: Kombu creates one client for each that comes first.
+        self._channel.sqs(broker.queue().name)
+        self._consumer = Consumer(
+            self._channel,
+            queues=[broker.queue()],
+            on_message=lambda message: self._received.append(Delivery(message)),
+            auto_declare=False,
+        )
+        self._consumer.consume()
+
+    def receive(self, limit: int) -> list[Delivery]:
+        """Wait up to UPLOADER_WAIT_SECONDS for messages; return at most `limit`, perhaps none.
+
+        Raises one of QUEUE_FAILURES.
+        """
+        self._channel.receive_limit = min(limit, BATCH_LIMIT)
+        self._received = []
+        try:
+            # One receive: SQS does the waiting, so Kombu must not start another.
+            self._connection.drain_events(timeout=0)
+        except TimeoutError:
+            return []
+        return self._received
+
+    def release(self, deliveries: list[Delivery], *, delay_seconds: int) -> None:
+        """Let SQS deliver these again after a delay; 0 means at once.
+
+        Raises one of QUEUE_FAILURES, in which case they come back by themselves after the
+        queue's visibility timeout.
+        """
+        client = self._channel.sqs(broker.queue().name)
+        for start in range(0, len(deliveries), BATCH_LIMIT):
+            batch = deliveries[start : start + BATCH_LIMIT]
+            for delivery in batch:
+                # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
+                self._channel.qos.ack(delivery.kombu_message.delivery_tag)
+            client.change_message_visibility_batch(
+                QueueUrl=settings.SQS_QUEUE_URL,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "ReceiptHandle": delivery.kombu_message.delivery_tag,
+                        "VisibilityTimeout": delay_seconds,
+                    }
+                    for number, delivery in enumerate(batch)
+                ],
+            )
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.core.checks import register
+
+
+class ValidatorConfig(AppConfig):
+    name = "validator"
+
+    def ready(self) -> None:
+        from cpsite import checks as shared
+        from cpsite.health import readiness
+        from validator import checks, publisher, tokens
+
+        for check in (checks.check_tokens, checks.check_secret_key, checks.check_body_limit):
+            register(check, shared.VALIDATOR, deploy=True)
+        readiness.required |= {"tokens": tokens.check, "queue": publisher.check}

@@ -1,0 +1,64 @@
+"""What the validator cannot start without. See `cpsite/checks.py` for how checks are run."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from validator.tokens import InvalidTokens, parse_tokens
+
+#: Bytes of the longest message SQS takes (AWS: "Amazon SQS message quotas", 1 MiB since 2025).
+SQS_MESSAGE_BYTES: Final = 1_048_576
+#: Our envelope around a message, with room to spare: measured 400 bytes.
+_ENVELOPE_BYTES: Final = 2_048
+#: A body's text grows at most this much: two or four UTF-8 bytes become 6 or 12 of \\u escapes.
+_GROWTH: Final = 3
+
+
+def check_tokens(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """cpsite.E001, E002: there must be a token, from one source, in a format that we read."""
+    if bool(settings.API_TOKENS) == bool(settings.API_TOKENS_PARAMETER):
+        problem = "Both are set" if settings.API_TOKENS else "No API token is configured"
+        return [
+            Error(
+                f"{problem}: API_TOKENS, API_TOKENS_PARAMETER.",
+                hint="Set API_TOKENS to a token or to JSON like "
+                '{"client": ["token", "next-token"]}, or API_TOKENS_PARAMETER to the name of an '
+                "SSM SecureString that holds the same.",
+                id="cpsite.E001",
+            )
+        ]
+    try:
+        if settings.API_TOKENS:
+            parse_tokens(settings.API_TOKENS)
+    except InvalidTokens as exc:
+        return [Error(f"API_TOKENS is not valid: {exc}.", id="cpsite.E002")]
+    return []
+
+
+def check_secret_key(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """cpsite.E005: all workers and tasks must share one key, or admin sessions break."""
+    if settings.DEBUG or not settings.SECRET_KEY.startswith("django-insecure-"):
+        return []
+    return [
+        Error(
+            "DJANGO_SECRET_KEY is not set.",
+            hint="Set it to 50 or more random characters, the same for all tasks.",
+            id="cpsite.E005",
+        )
+    ]
+
+
+def check_body_limit(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """cpsite.E006: whatever passes the contract must fit into an SQS message."""
+    longest = (SQS_MESSAGE_BYTES - _ENVELOPE_BYTES) // _GROWTH
+    if longest >= settings.MAX_BODY_BYTES:
+        return []
+    return [
+        Error(
+            f"MAX_BODY_BYTES is {settings.MAX_BODY_BYTES}, more than fits into an SQS message.",
+            hint=f"Set it to at most {longest}.",
+            id="cpsite.E006",
+        )
+    ]

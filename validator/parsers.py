@@ -1,0 +1,80 @@
+"""JSON as RFC 8259 has it, without the liberties that Python's parser takes."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+from django.conf import settings
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from cpsite.message import CONTENT_TYPE
+from validator.exceptions import BodyTooLarge, LengthRequired, MalformedJSON
+
+
+def check_headers(request: Request) -> None:
+    """Refuse by its headers a body that need not be read.
+
+    Raises UnsupportedMediaType, LengthRequired or BodyTooLarge.
+    """
+    if request.content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise UnsupportedMediaType(request.content_type or "no content type")
+    length = request.META.get("CONTENT_LENGTH")
+    if not length:
+        raise LengthRequired
+    if int(length) > settings.MAX_BODY_BYTES:
+        raise BodyTooLarge(settings.MAX_BODY_BYTES)
+
+
+class StrictJSONParser(BaseParser):
+    """Refuses duplicate keys, NaN and Infinity, and whatever is not UTF-8.
+
+    Two readers of an object with duplicate keys may see different values (RFC 8259, section 4),
+    and what we store must have one meaning.
+    """
+
+    media_type = CONTENT_TYPE
+    renderer_class = JSONRenderer
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return json.loads(
+                stream.read().decode("utf-8"),
+                object_pairs_hook=_object,
+                parse_constant=_refuse_constant,
+            )
+        except UnicodeDecodeError as exc:
+            raise MalformedJSON("The body is not valid UTF-8.") from exc
+        except RecursionError as exc:
+            raise MalformedJSON("The body is nested too deeply.") from exc
+        except OSError as exc:
+            raise MalformedJSON("The body ended early.") from exc
+        except _Refused as exc:
+            raise MalformedJSON(str(exc)) from exc
+        except json.JSONDecodeError as exc:
+            where = f"line {exc.lineno}, column {exc.colno}"
+            raise MalformedJSON(f"The body is not valid JSON ({where}).") from exc
+        except ValueError as exc:  # more digits than Python converts (sys.set_int_max_str_digits)
+            raise MalformedJSON("The body has a number that is too long.") from exc
+
+
+class _Refused(ValueError):
+    """Something Python's parser would let through. The text holds no content."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise _Refused("The body has an object with a name that occurs twice.")
+    return names
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise _Refused("The body has a number that JSON does not have (NaN or Infinity).")

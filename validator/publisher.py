@@ -1,0 +1,62 @@
+"""Puts accepted messages on the queue. What it returns from, SQS has."""
+
+import os
+import time
+from functools import cache
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from kombu.exceptions import KombuError
+from kombu.messaging import Producer
+
+from cpsite import broker
+from validator import metrics
+from validator.exceptions import QueueUnavailable
+
+#: Everything that SQS or the way to it can fail with. Denied access is among it: for the client
+#: that is an outage like any other, and the log says which.
+_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError)
+
+
+@cache
+def _producer() -> Producer:
+    """Return this process's producer; its one channel and client serve all threads."""
+    channel = broker.publishing_connection().channel()
+    # Kombu creates the client on first use, once in each thread that comes at the same time.
+    channel.sqs(broker.queue().name)
+    return Producer(channel, auto_declare=False)
+
+
+# A forked child must not share the parent's sockets.
+os.register_at_fork(after_in_child=_producer.cache_clear)
+
+
+def publish_message(body: str) -> None:
+    """Put one encoded message on the queue and wait until SQS has confirmed it.
+
+    Takes at most SQS_PUBLISH_TIMEOUT_SECONDS. Raises QueueUnavailable when there is no
+    confirmation, in which case SQS may have the message all the same.
+    """
+    started = time.perf_counter()
+    result = "failed"
+    try:
+        _producer().publish(
+            body, routing_key=broker.queue().name, serializer=broker.SERIALIZER, retry=False
+        )
+        result = "ok"
+    except _FAILURES as exc:
+        raise QueueUnavailable from exc
+    finally:
+        metrics.publish_seconds.labels(result).observe(time.perf_counter() - started)
+
+
+def check() -> None:
+    """Readiness probe: raises when SQS does not answer for our queue."""
+    client = _producer().channel.sqs(broker.queue().name)
+    client.get_queue_attributes(QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["QueueArn"])
+
+
+def warm_up() -> None:
+    """Create the client, about 0.2 s of work, before the first request needs it."""
+    _producer()

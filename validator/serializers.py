@@ -1,0 +1,115 @@
+"""The token and the contract: what a request must hold to become a message."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django.conf import settings
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from cpsite.message import FIELD_NAMES
+from validator import metrics, tokens
+from validator.exceptions import NotAnObject, TokenCheckUnavailable, TokenMissing, TokenUnknown
+
+#: Unknown fields that an answer names; a body may hold tens of thousands.
+NAMED_UNKNOWN_FIELDS = 5
+
+
+def owner_of(token: object) -> str:
+    """Return the client that owns `token`, and count the result.
+
+    Raises TokenUnknown, also for what is not a text, and TokenCheckUnavailable.
+    """
+    try:
+        owner = tokens.owner_of(token) if isinstance(token, str) else None
+    except tokens.TokensUnavailable as exc:
+        metrics.tokens_total.labels("unavailable").inc()
+        raise TokenCheckUnavailable from exc
+    if owner is None:
+        metrics.tokens_total.labels("unknown").inc()
+        raise TokenUnknown
+    metrics.tokens_total.labels("valid").inc()
+    return owner
+
+
+class StrictTextField(serializers.CharField):
+    """A text, taken as it is: neither numbers turned into text nor white space removed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> str | None:
+        if isinstance(data, str) and not data.strip():
+            self.fail("blank")
+        return cast("str | None", super().run_validation(data))
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+
+class ExactSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it does not declare, where DRF would ignore them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        errors = _unknown_fields(data, self.fields) if isinstance(data, Mapping) else {}
+        try:
+            value = super().to_internal_value(data)
+        except ValidationError as exc:
+            raise ValidationError(cast("dict[str, Any]", exc.detail) | errors) from exc
+        if errors:
+            raise ValidationError(errors)
+        return value
+
+
+def _unknown_fields(
+    data: Mapping[str, object], known: Mapping[str, object]
+) -> dict[str, list[ErrorDetail]]:
+    names = [name for name in data if name not in known][:NAMED_UNKNOWN_FIELDS]
+    return {name: [ErrorDetail("This field is not known.", code="unknown")] for name in names}
+
+
+class DataSerializer(ExactSerializer):
+    """The contract: exactly `FIELD_NAMES`, each a non-blank text of bounded length."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {name: StrictTextField(max_length=settings.MAX_FIELD_LENGTH) for name in FIELD_NAMES}
+
+
+class EnvelopeSerializer(ExactSerializer):
+    """`{"token": "…", "data": {…}}`, the token being optional where a header held one.
+
+    `context["bearer_client"]` is the client that the header's token belongs to, or empty.
+    The token is checked before the data is looked at, so that a stranger learns nothing of the
+    contract.
+    """
+
+    token = serializers.CharField(
+        required=False, write_only=True, help_text="Or as `Authorization: Bearer …`."
+    )
+    data = DataSerializer()  # type: ignore[assignment] # the contract's name for it
+
+    def identify(self) -> str:
+        """Return the client whose token this is.
+
+        Raises NotAnObject, TokenMissing, TokenUnknown or TokenCheckUnavailable.
+        """
+        given = self.initial_data
+        if not isinstance(given, Mapping):
+            raise NotAnObject
+        bearer_client: str = self.context.get("bearer_client", "")
+        if "token" not in given:
+            if not bearer_client:
+                metrics.tokens_total.labels("missing").inc()
+                raise TokenMissing
+            return bearer_client
+        client = owner_of(given["token"])
+        if bearer_client not in {"", client}:
+            raise TokenUnknown
+        return client
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        client = self.identify()
+        contract = {name: value for name, value in data.items() if name != "token"}
+        return {"client": client, **super().to_internal_value(contract)}

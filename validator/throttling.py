@@ -1,0 +1,51 @@
+"""Limits: requests of a client, and refusals of an address that shows no valid token.
+
+Both count in the process that serves the request, so the effective limit of a service is the
+rate times its processes. Enough to keep one caller from taking all; not an accounting.
+"""
+
+from ipaddress import IPv6Address, ip_address
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
+from rest_framework.views import APIView
+
+
+def source_ip(request: Request) -> str | None:
+    """Return the caller's address, or None where the proxy's header does not hold one.
+
+    Which entry of X-Forwarded-For to believe follows from TRUSTED_PROXIES.
+    """
+    try:
+        address = ip_address(BaseThrottle().get_ident(request).strip())
+    except ValueError:
+        return None
+    # PostgreSQL's inet has no zone, and a zone means nothing on another host.
+    if isinstance(address, IPv6Address) and address.scope_id:
+        return None
+    return str(address)
+
+
+class ClientThrottle(SimpleRateThrottle):
+    """THROTTLE_CLIENT_RATE for each client, whatever becomes of its requests."""
+
+    def get_rate(self) -> str | None:
+        return settings.THROTTLE_CLIENT_RATE
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        return f"client-{getattr(view, 'client', '')}"
+
+
+class RefusedAddressThrottle(SimpleRateThrottle):
+    """THROTTLE_REFUSED_RATE for refusals of each address, valid tokens never being refused here.
+
+    Past it a caller gets 429, and its refusals are counted but no longer audited, so that a
+    flood of guesses cannot fill the audit log.
+    """
+
+    def get_rate(self) -> str | None:
+        return settings.THROTTLE_REFUSED_RATE
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        return f"refused-{source_ip(request)}"

@@ -1,0 +1,171 @@
+"""The way in: `POST /`."""
+
+import hashlib
+import logging
+import time
+from uuid import UUID
+
+from django.conf import settings
+from rest_framework.exceptions import APIException, Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.status import HTTP_202_ACCEPTED, HTTP_500_INTERNAL_SERVER_ERROR
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.recorder import recorder
+from cpsite.message import FIELD_NAMES, Message
+from validator import metrics
+from validator.exceptions import code_of, reason_of
+from validator.parsers import check_headers
+from validator.publisher import publish_message
+from validator.serializers import EnvelopeSerializer, owner_of
+from validator.throttling import ClientThrottle, RefusedAddressThrottle, source_ip
+
+logger = logging.getLogger(__name__)
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token of an `Authorization: Bearer …` header (RFC 6750), or None."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+class MessageView(APIView):
+    """Send a message into the data lake.
+
+    `POST` a JSON object with a `token` and `data`; the token may come as
+    `Authorization: Bearer …` instead. `data` holds exactly `field1`, `field2`, `field3` and
+    `field4`, each a non-blank text.
+
+    The answer 202 means that the message is safely queued and will be stored.
+    """
+
+    #: Name of the client, once a token has told it.
+    client = ""
+    #: Set once there is a message, which a failed publish may still have brought to the queue.
+    message_id: UUID | None = None
+
+    def get_view_name(self) -> str:
+        return "cpsite"
+
+    def get_serializer(self) -> EnvelopeSerializer:
+        """Give the browsable API's form something to fill in."""
+        example = dict.fromkeys(FIELD_NAMES, "some text")
+        serializer = EnvelopeSerializer({"data": example})
+        serializer.fields["token"].write_only = False
+        serializer.instance = {"token": "your token", "data": example}
+        return serializer
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        self.started = time.perf_counter()
+        super().initial(request, *args, **kwargs)
+
+    def get(self, _request: Request) -> Response:
+        """Tell what this is."""
+        return Response(
+            {
+                "service": "cpsite",
+                "send": "POST / with a JSON object of token and data",
+                "fields": FIELD_NAMES,
+                "max_field_length": settings.MAX_FIELD_LENGTH,
+                "max_body_bytes": settings.MAX_BODY_BYTES,
+            }
+        )
+
+    def post(self, request: Request) -> Response:
+        """Accept one message: 202 when the queue has it."""
+        check_headers(request)
+        token = bearer_token(request)
+        self.client = "" if token is None else owner_of(token)
+        serializer = EnvelopeSerializer(data=request.data, context={"bearer_client": self.client})
+        self.client = serializer.identify()
+        self._throttle(ClientThrottle())
+        serializer.is_valid(raise_exception=True)
+        message = Message.accept(client=self.client, data=serializer.validated_data["data"])
+        self.message_id = message.message_id
+        body = message.encode()
+        publish_message(body)
+        self._account_accepted(message, body)
+        return Response(
+            {"message_id": str(message.message_id), "status": "queued"}, status=HTTP_202_ACCEPTED
+        )
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if self.request.method == "POST":
+            exc = self._refusal(exc)
+            self._account_refused(exc)
+        return super().handle_exception(exc)
+
+    def _refusal(self, exc: Exception) -> Exception:
+        """Return what to answer: `exc`, or 429 to a stranger who was refused too often."""
+        outage = getattr(exc, "status_code", 500) >= HTTP_500_INTERNAL_SERVER_ERROR
+        if self.client or outage:
+            return exc
+        try:
+            self._throttle(RefusedAddressThrottle())
+        except Throttled as throttled:
+            return throttled
+        return exc
+
+    def _throttle(self, throttle: BaseThrottle) -> None:
+        """Raise Throttled, which carries the seconds to wait, when the limit is reached."""
+        if not throttle.allow_request(self.request, self):
+            raise Throttled(wait=throttle.wait())
+
+    def _duration_ms(self) -> int:
+        return round((time.perf_counter() - self.started) * 1000)
+
+    def _account_accepted(self, message: Message, body: str) -> None:
+        metrics.messages_total.labels("accepted").inc()
+        duration_ms = self._duration_ms()
+        recorder.record(
+            AuditEvent(
+                kind=Kind.ACCEPTED,
+                occurred_at=message.accepted_at,
+                message_id=message.message_id,
+                client=message.client,
+                source_ip=source_ip(self.request),
+                payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
+                accepted_at=message.accepted_at,
+                duration_ms=duration_ms,
+            )
+        )
+        logger.info(
+            "message_accepted",
+            extra={
+                "message_id": str(message.message_id),
+                "client": message.client,
+                "duration_ms": duration_ms,
+            },
+        )
+
+    def _account_refused(self, exc: Exception) -> None:
+        code, reason = "internal_error", "internal_error"
+        if isinstance(exc, APIException):
+            code, reason = code_of(exc), reason_of(exc)
+        metrics.messages_total.labels(code).inc()
+        address = source_ip(self.request)
+        logger.info(
+            "message_refused",
+            extra={
+                "reason": reason,
+                "client": self.client or None,
+                "source_ip": address,
+                "message_id": str(self.message_id) if self.message_id else None,
+                "cause": type(exc.__cause__).__name__ if exc.__cause__ else None,
+            },
+        )
+        if isinstance(exc, Throttled):
+            return
+        recorder.record(
+            AuditEvent(
+                kind=Kind.REFUSED,
+                message_id=self.message_id,
+                client=self.client,
+                source_ip=address,
+                reason=reason,
+                duration_ms=self._duration_ms(),
+            )
+        )
