@@ -170,7 +170,6 @@ STORAGES: dict[str, dict[str, Any]] = {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {
                 "location": MESSAGES_DIRECTORY,
-                "base_url": None,
                 # A redelivered message must land on its own object, as it does in S3.
                 "allow_overwrite": True,
             },

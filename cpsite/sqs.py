@@ -13,7 +13,7 @@ overrides of it) and `do_restore`. `_message_to_python` is not documented, which
 pinned and `tests/cpsite/test_kombu_contract.py` exists.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import ClientError
 from kombu.transport import SQS
@@ -66,12 +66,16 @@ class Channel(SQS.Channel):
             payload = super()._message_to_python(message, queue_name, q_url)  # type: ignore[no-untyped-call]
             # An envelope of another queue or exchange would be unknown when it is acked.
             payload["properties"]["delivery_info"] |= {"exchange": "", "routing_key": queue_name}
-            # Building the message is where the rest of the bad envelopes fail: try it while the
-            # failure can still be told apart from its neighbours.
-            self.Message(payload, channel=self)  # type: ignore[no-untyped-call]
+            self._try_to_build(payload)
         except Exception as exc:  # noqa: BLE001 - anything a stranger's bytes can provoke
             return _undecodable(message, queue_name, q_url, reason=type(exc).__name__)
         return dict(payload)
+
+    def _try_to_build(self, payload: dict[str, Any]) -> None:
+        """Raise what Kombu would raise later, when neighbours could no longer be told apart."""
+        trial = self.Message(payload, channel=self)  # type: ignore[no-untyped-call]
+        if trial.errors:  # such as an unknown compression
+            raise cast("Exception", trial.errors[0][1])
 
 
 class Transport(SQS.Transport):

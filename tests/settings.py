@@ -21,6 +21,9 @@ os.environ |= {
 
 from cpsite.settings import *  # noqa: E402, F403
 
+# moto's server would write a line for each call.
+LOGGING["loggers"]["werkzeug"] = {"level": "WARNING"}  # noqa: F405
+
 _scratch = Path(tempfile.mkdtemp(prefix="cpsite-tests-"))
 STATIC_ROOT = _scratch
 UPLOADER_HEARTBEAT_FILE = _scratch / "heartbeat"

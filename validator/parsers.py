@@ -46,7 +46,7 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         try:
             return json.loads(
-                stream.read().decode("utf-8"),
+                _read(stream, parser_context).decode("utf-8"),
                 object_pairs_hook=_object,
                 parse_constant=_refuse_constant,
             )
@@ -63,6 +63,16 @@ class StrictJSONParser(BaseParser):
             raise MalformedJSON(f"The body is not valid JSON ({where}).") from exc
         except ValueError as exc:  # more digits than Python converts (sys.set_int_max_str_digits)
             raise MalformedJSON("The body has a number that is too long.") from exc
+
+
+def _read(stream: IO[bytes], parser_context: Mapping[str, Any] | None) -> bytes:
+    """Return the whole body. A client that hangs up in the middle has not sent a message."""
+    body = stream.read()
+    if parser_context is not None:
+        announced = parser_context["request"].META.get("CONTENT_LENGTH")
+        if len(body) < int(announced or 0):
+            raise _Refused("The body ended early.")
+    return body
 
 
 class _Refused(ValueError):

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.files.storage import storages
 from django.db.models import QuerySet
@@ -77,7 +78,9 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         except ValueError:
             # Two indexed look-ups: an OR over both columns would scan the table on SQLite.
             by_client = queryset.filter(client=term)
-            return (by_client if by_client.exists() else queryset.filter(reason=term)), False
+            # Not exists(): without an order PostgreSQL may read the table until it meets one.
+            found = by_client.order_by("client", "occurred_at", "id").first()
+            return (by_client if found else queryset.filter(reason=term)), False
 
     @admin.action(description="Export selected events as CSV")
     def export_csv(
@@ -111,8 +114,8 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Object")
     def object_link(self, event: AuditEvent) -> str | SafeString:
-        if not event.object_key:
-            return "-"
+        if not event.object_key or settings.MESSAGES_DIRECTORY:
+            return event.object_key or "-"
         url = reverse("admin:audit_auditevent_object", args=[event.pk])
         return format_html('<a href="{}">{}</a>', url, event.object_key)
 
@@ -128,10 +131,9 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         event = self.get_object(request, str(event_id))
         if event is None or not event.object_key or not self.has_view_permission(request, event):
             raise Http404("There is no such object.")
-        try:
-            return redirect(storages["messages"].url(event.object_key))
-        except ValueError as exc:  # MESSAGES_DIRECTORY: files have no address
-            raise Http404("Objects are kept in a directory here.") from exc
+        if settings.MESSAGES_DIRECTORY:
+            raise Http404("Objects are kept in a directory here.")
+        return redirect(storages["messages"].url(event.object_key))
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

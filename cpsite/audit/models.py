@@ -39,7 +39,8 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """
         oldest = self.filter(occurred_at__lt=before).order_by("occurred_at", "id")
         ids = list(oldest.values_list("id", flat=True)[:limit])
-        return self.filter(id__in=ids)._raw_delete(self.db)  # noqa: SLF001
+        self.filter(id__in=ids)._raw_delete(self.db)  # noqa: SLF001 - delete() is closed
+        return len(ids)
 
 
 class AuditEvent(models.Model):
@@ -71,7 +72,7 @@ class AuditEvent(models.Model):
         ordering = ["-occurred_at", "-id"]
         indexes = [
             models.Index(fields=["occurred_at", "id"], name="audit_time"),
-            models.Index(fields=["message_id"], name="audit_message"),
+            models.Index(fields=["message_id", "occurred_at", "id"], name="audit_message_time"),
             models.Index(fields=["kind", "occurred_at", "id"], name="audit_kind_time"),
             models.Index(fields=["client", "occurred_at", "id"], name="audit_client_time"),
             models.Index(fields=["reason", "occurred_at", "id"], name="audit_reason_time"),

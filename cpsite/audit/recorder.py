@@ -14,7 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
 
 from cpsite import metrics
 from cpsite.audit.models import AuditEvent
@@ -93,7 +99,7 @@ class AuditRecorder:
     def _write(self, events: list[AuditEvent]) -> None:
         for delay in (*RETRY_DELAYS, None):
             try:
-                close_old_connections()
+                _renew_connection()
                 AuditEvent.objects.bulk_create(events)
             except (OperationalError, InterfaceError) as exc:
                 # A process that is asked to stop has no time for waiting.
@@ -126,7 +132,16 @@ class AuditRecorder:
             event = self._events.get_nowait()
             if event is not None:
                 left.append(event)
+        if thread.is_alive():
+            self._events.put_nowait(None)
         _lose(left, "stopped")
+
+
+def _renew_connection() -> None:
+    """Drop a connection that is too old or has failed, as Django does between requests."""
+    # Inside a transaction, which only a test has open here, Django would drop any connection.
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 def _write_one_by_one(events: list[AuditEvent]) -> None:

@@ -36,6 +36,7 @@ class Configuration:
     aws_port: int
     validator_metrics_port: int
     uploader_metrics_port: int
+    visibility_timeout_seconds: int
     region: str
     api_tokens: str
     secret_key: str
@@ -103,7 +104,7 @@ class Configuration:
 def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configuration:
     """Read the environment and the secrets kept in `state`, which are made on the first run.
 
-    Raises CannotStart for a port that is no port.
+    Raises CannotStart for a number that is none.
     """
     saved = _saved_secrets(state / "secrets.json")
     return Configuration(
@@ -114,6 +115,7 @@ def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configu
         aws_port=_port("AWS_PORT", 4566),
         validator_metrics_port=_port("VALIDATOR_METRICS_PORT", 9100),
         uploader_metrics_port=_port("UPLOADER_METRICS_PORT", 9101),
+        visibility_timeout_seconds=_number("VISIBILITY_TIMEOUT_SECONDS", 30, most=43_200),
         region=os.environ.get("AWS_REGION") or "us-east-1",
         api_tokens=os.environ.get("API_TOKENS") or saved["token"],
         secret_key=saved["secret_key"],
@@ -135,11 +137,15 @@ def _saved_secrets(path: Path) -> dict[str, str]:
     return made
 
 
-def _port(name: str, default: int) -> int:
+def _number(name: str, default: int, *, most: int) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65_535:  # noqa: PLR2004 - the last TCP port
-        raise CannotStart(f"{name} is {text!r}, which is not a port (1 to 65535).")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise CannotStart(f"{name} is {text!r}, which is not a number from 1 to {most}.")
     return int(text)
+
+
+def _port(name: str, default: int) -> int:
+    return _number(name, default, most=65_535)
 
 
 def check_ports(configuration: Configuration) -> None:

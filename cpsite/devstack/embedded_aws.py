@@ -11,7 +11,6 @@ from cpsite.devstack.configuration import BUCKET, DLQ, QUEUE, Configuration
 
 #: Deliveries of a message before SQS moves it to the dead-letter queue.
 MAX_RECEIVE_COUNT = 5
-VISIBILITY_TIMEOUT_SECONDS = 120
 #: 14 days, the longest that SQS keeps a message.
 RETENTION_SECONDS = 1_209_600
 
@@ -38,18 +37,19 @@ def is_up(configuration: Configuration) -> bool:
 
 
 def create_resources(configuration: Configuration) -> None:
-    """Create the queues and the bucket; those that are there already stay as they are."""
+    """Create the queues and the bucket where they are missing; what they hold stays."""
     sqs = client("sqs", configuration)
     attributes = {
         "MessageRetentionPeriod": str(RETENTION_SECONDS),
-        "VisibilityTimeout": str(VISIBILITY_TIMEOUT_SECONDS),
+        "VisibilityTimeout": str(configuration.visibility_timeout_seconds),
     }
-    dlq_url = sqs.create_queue(QueueName=DLQ, Attributes=attributes)["QueueUrl"]
+    dlq_url = sqs.create_queue(QueueName=DLQ)["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=dlq_url, Attributes=attributes)
     dlq = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])["Attributes"]
     redrive = {"deadLetterTargetArn": dlq["QueueArn"], "maxReceiveCount": MAX_RECEIVE_COUNT}
-    sqs.create_queue(
-        QueueName=QUEUE, Attributes={**attributes, "RedrivePolicy": json.dumps(redrive)}
-    )
+    attributes["RedrivePolicy"] = json.dumps(redrive)
+    queue_url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=attributes)
     s3 = client("s3", configuration)
     if BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=BUCKET)

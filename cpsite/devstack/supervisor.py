@@ -7,10 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final
+from typing import Final, TextIO
 
 #: Seconds before the first restart; doubled for each further one that follows soon.
 RESTART_DELAY: Final = 1.0
@@ -75,9 +76,9 @@ class Child:
                 sink.write(line if self.log else f"{self.name:<9} | {line}")
                 sink.flush()
 
-    def _open_sink(self) -> IO[str]:
+    def _open_sink(self) -> AbstractContextManager[TextIO]:
         if self.log is None:
-            return open(sys.stdout.fileno(), "w", closefd=False)
+            return nullcontext(sys.stdout)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         return self.log.open("a")
 

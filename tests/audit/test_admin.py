@@ -1,0 +1,186 @@
+import csv
+import io
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+from django.utils import timezone
+
+from cpsite.audit import filters, pagination
+from cpsite.audit.models import AuditEvent, Kind
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/audit/auditevent/"
+
+
+@pytest.fixture
+def events():
+    message_id = uuid.UUID("6b1f1d5e-0000-4000-8000-000000000001")
+    now = timezone.now()
+    return AuditEvent.objects.bulk_create(
+        [
+            AuditEvent(kind=Kind.ACCEPTED, message_id=message_id, client="alice", occurred_at=now),
+            AuditEvent(
+                kind=Kind.STORED,
+                message_id=message_id,
+                client="alice",
+                object_key="messages/2026/11/23/a.json",
+                attempts=2,
+                occurred_at=now + timedelta(seconds=1),
+            ),
+            AuditEvent(
+                kind=Kind.REFUSED,
+                reason="token_unknown",
+                source_ip="192.0.2.1",
+                occurred_at=now + timedelta(seconds=2),
+            ),
+            AuditEvent(
+                kind=Kind.REFUSED,
+                reason="contract_required",
+                client="bob",
+                occurred_at=now + timedelta(seconds=3),
+            ),
+        ]
+    )
+
+
+def _rows(answer):
+    return [event.pk for event in answer.context["cl"].result_list]
+
+
+def test_the_list_shows_the_newest_first(admin_client, events):
+    answer = admin_client.get(LIST)
+    assert _rows(answer) == [event.pk for event in reversed(events)]
+    assert b"token_unknown" in answer.content
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("kind__exact=refused", [3, 2]),
+        ("client=alice", [1, 0]),
+        ("reason=token_unknown", [2]),
+        ("q=6b1f1d5e-0000-4000-8000-000000000001", [1, 0]),
+        ("q=6b1f1d5e000040008000000000000001", [1, 0]),
+        ("q=bob", [3]),
+        ("q=token_unknown", [2]),
+        ("q=%20%20", [3, 2, 1, 0]),
+        ("q=nothing-like-it", []),
+    ],
+)
+def test_filters_and_search(admin_client, events, query, expected):
+    answer = admin_client.get(f"{LIST}?{query}")
+    assert _rows(answer) == [events[index].pk for index in expected]
+
+
+def test_filters_offer_what_occurs(admin_client, events):
+    answer = admin_client.get(LIST)
+    offered = {
+        spec.title: [value for value, _ in getattr(spec, "lookup_choices", [])]
+        for spec in answer.context["cl"].filter_specs
+    }
+    assert offered["client"] == ["alice", "bob"]
+    assert offered["reason"] == ["contract_required", "token_unknown"]
+
+
+def test_filters_offer_a_bounded_number_of_values(monkeypatch, admin_client, events):
+    monkeypatch.setattr(filters, "LIMIT", 1)
+    answer = admin_client.get(LIST)
+    (spec,) = [s for s in answer.context["cl"].filter_specs if s.title == "client"]
+    assert spec.lookup_choices == [("alice", "alice")]
+
+
+def test_an_event_shows_its_messages_timeline_and_object(admin_client, events):
+    page = admin_client.get(f"{LIST}{events[0].pk}/change/").content.decode()
+    accepted, stored = page.index(">accepted<"), page.index(">stored<")
+    assert accepted < stored
+    assert "delivery 2" in page
+    page = admin_client.get(f"{LIST}{events[1].pk}/change/").content.decode()
+    assert reverse("admin:audit_auditevent_object", args=[events[1].pk]) in page
+
+
+def test_an_event_without_message_says_so(admin_client, events):
+    page = admin_client.get(f"{LIST}{events[2].pk}/change/").content.decode()
+    assert "belongs to no message" in page
+
+
+@pytest.mark.parametrize("action", ["add/", "{}/delete/"])
+def test_nothing_can_be_added_or_deleted(admin_client, events, action):
+    assert admin_client.get(LIST + action.format(events[0].pk)).status_code == 403
+
+
+def test_nothing_can_be_changed(admin_client, events):
+    url = f"{LIST}{events[0].pk}/change/"
+    page = admin_client.get(url).content.decode()
+    assert 'name="_save"' not in page
+    assert admin_client.post(url, {"client": "mallory"}).status_code == 403
+    assert AuditEvent.objects.get(pk=events[0].pk).client == "alice"
+
+
+def test_the_only_action_is_the_export(admin_client, events):
+    choices = dict(admin_client.get(LIST).context["action_form"].fields["action"].choices)
+    assert set(choices) - {""} == {"export_csv"}
+
+
+def _export(client, pks, **extra):
+    answer = client.post(LIST, {"action": "export_csv", "_selected_action": pks, **extra})
+    assert answer["Content-Disposition"] == 'attachment; filename="audit-events.csv"'
+    text = b"".join(answer.streaming_content).decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_export_is_csv_with_iso_times(admin_client, events):
+    (row,) = _export(admin_client, [events[1].pk])
+    assert row["kind"] == "stored"
+    assert row["message_id"] == "6b1f1d5e-0000-4000-8000-000000000001"
+    assert row["object_key"] == "messages/2026/11/23/a.json"
+    assert row["occurred_at"] == events[1].occurred_at.isoformat()
+    assert row["duration_ms"] == ""
+
+
+def test_the_export_of_all_takes_more_than_a_page(admin_client, events):
+    AuditEvent.objects.bulk_create([AuditEvent(kind=Kind.ACCEPTED) for _ in range(120)])
+    rows = _export(admin_client, [events[0].pk], select_across="1")
+    assert len(rows) == 124
+
+
+def test_the_object_link_is_short_lived_and_leads_to_the_object(admin_client, events, bucket):
+    bucket.client.put_object(Bucket=bucket.name, Key=events[1].object_key, Body=b"{}")
+    answer = admin_client.get(reverse("admin:audit_auditevent_object", args=[events[1].pk]))
+    assert answer.status_code == 302
+    assert f"{bucket.name}/messages/2026/11/23/a.json" in answer["Location"]
+    assert "X-Amz-Expires=60" in answer["Location"]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_without_an_object_there_is_no_link(admin_client, events, index):
+    pk = 0 if index is None else events[index].pk
+    answer = admin_client.get(reverse("admin:audit_auditevent_object", args=[pk]))
+    assert answer.status_code == 404
+
+
+def test_objects_in_a_directory_have_no_link(admin_client, events, settings, tmp_path):
+    settings.MESSAGES_DIRECTORY = str(tmp_path)
+    url = reverse("admin:audit_auditevent_object", args=[events[1].pk])
+    assert admin_client.get(url).status_code == 404
+    page = admin_client.get(f"{LIST}{events[1].pk}/change/").content.decode()
+    assert "messages/2026/11/23/a.json" in page
+    assert url not in page
+
+
+def test_a_user_without_the_permission_sees_nothing(client, events):
+    user = User.objects.create_user("nosy", password="x", is_staff=True)
+    client.force_login(user)
+    assert client.get(LIST).status_code == 403
+    url = reverse("admin:audit_auditevent_object", args=[events[1].pk])
+    assert client.get(url).status_code == 404
+    user.user_permissions.add(Permission.objects.get(codename="view_auditevent"))
+    assert client.get(LIST).status_code == 200
+
+
+def test_counting_stops_at_a_bound(admin_client, events, monkeypatch):
+    monkeypatch.setattr(pagination, "COUNT_LIMIT", 3)
+    answer = admin_client.get(LIST)
+    assert answer.context["cl"].result_count == 3

@@ -1,0 +1,93 @@
+"""The admin's questions must be answered through an index, or a large log makes it unusable.
+
+`bench/audit_admin.py` measures the same pages with a million rows.
+"""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from cpsite.audit.models import AuditEvent, Kind
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/audit/auditevent/"
+ROWS = 20_000
+
+
+@pytest.fixture
+def many_events():
+    now = timezone.now()
+    kinds = [Kind.ACCEPTED, Kind.STORED, Kind.REFUSED, Kind.FAILED]
+    AuditEvent.objects.bulk_create(
+        (
+            AuditEvent(
+                kind=kinds[number % 4],
+                message_id=uuid.UUID(int=number // 2),
+                client=f"client-{number % 7}",
+                reason=f"reason_{number % 5}" if number % 4 > 1 else "",
+                occurred_at=now - timedelta(seconds=number),
+            )
+            for number in range(ROWS)
+        ),
+        batch_size=1_000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _plans(queries):
+    """Return the plans of the captured SELECTs on the log."""
+    found = []
+    for query in queries:
+        sql = query["sql"]
+        if "audit_auditevent" not in sql or not sql.lstrip().startswith("SELECT"):
+            continue
+        prefix = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        with connection.cursor() as cursor:
+            cursor.execute(prefix + sql.replace("%", "%%"))
+            found.append(" | ".join(str(row[-1]) for row in cursor.fetchall()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "kind__exact=refused",
+        "client=client-3",
+        "reason=reason_2",
+        f"q={uuid.UUID(int=77)}",
+        "q=client-3",
+        "q=reason_2",
+        "p=100",
+    ],
+)
+def test_every_question_of_the_list_uses_an_index(admin_client, many_events, query):
+    with CaptureQueriesContext(connection) as captured:
+        assert admin_client.get(f"{LIST}?{query}").status_code == 200
+    plans = _plans(captured.captured_queries)
+    assert plans
+    for plan in plans:
+        # Counting is bounded; apart from that no plan may read or sort the whole table.
+        bounded = "Limit" in plan and "Aggregate" in plan
+        whole = "Seq Scan" in plan or "SCAN audit_auditevent |" in plan + " |"
+        sorts = "Sort" in plan or "TEMP B-TREE FOR ORDER BY" in plan
+        assert bounded or not (whole or sorts), plan
+
+
+def test_a_message_page_uses_an_index(admin_client, many_events):
+    event = AuditEvent.objects.order_by("id")[77]
+    with CaptureQueriesContext(connection) as captured:
+        assert admin_client.get(f"{LIST}{event.pk}/change/").status_code == 200
+    for plan in _plans(captured.captured_queries):
+        assert "Index" in plan or "USING INDEX" in plan or "PRIMARY KEY" in plan, plan
+
+
+def test_a_page_takes_few_queries_whatever_its_size(admin_client, many_events):
+    with CaptureQueriesContext(connection) as captured:
+        admin_client.get(LIST)
+    assert len(captured) < 30

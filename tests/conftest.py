@@ -1,0 +1,154 @@
+"""Real parts for tests: AWS by moto's server over HTTP, a queue and a bucket for each test."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import hypothesis
+import pytest
+from django.core.cache import cache
+from moto.server import ThreadedMotoServer
+from moto.sqs import sqs_backends
+from rest_framework.test import APIClient
+
+from cpsite.audit.models import AuditEvent
+from cpsite.audit.recorder import AuditRecorder, recorder
+from cpsite.health import readiness
+from validator import publisher, tokens
+
+# Machines are shared and noisy: no test may fail because one example took long.
+hypothesis.settings.register_profile("shared-machine", deadline=None)
+hypothesis.settings.load_profile("shared-machine")
+
+#: Deliveries before moto moves a message to the dead-letter queue.
+MAX_RECEIVE_COUNT = 3
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+    yield os.environ["AWS_ENDPOINT_URL"]
+    del os.environ["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
+@dataclass
+class Queue:
+    """A queue with its dead-letter queue, as the outside sees them."""
+
+    client: Any
+    url: str
+    dlq_url: str
+
+    def bodies(self) -> list[str]:
+        """What is on the queue, taken off it."""
+        found = []
+        while received := self.client.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10
+        ).get("Messages"):
+            for item in received:
+                found.append(item["Body"])
+                self.client.delete_message(QueueUrl=self.url, ReceiptHandle=item["ReceiptHandle"])
+        return found
+
+    def send(self, body: str) -> None:
+        self.client.send_message(QueueUrl=self.url, MessageBody=body)
+
+    def count(self, *, dead: bool = False) -> dict[str, int]:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.client.get_queue_attributes(
+            QueueUrl=self.dlq_url if dead else self.url, AttributeNames=names
+        )
+        visible, hidden = (int(answer["Attributes"][name]) for name in names)
+        return {"visible": visible, "in_flight": hidden}
+
+    def make_visible(self) -> None:
+        """Let hidden messages come back now instead of after the visibility timeout."""
+        backend = sqs_backends["123456789012"]["us-east-1"]
+        for message in backend.queues[self.url.rpartition("/")[2]]._messages:
+            message.change_visibility(0)
+
+
+@pytest.fixture
+def queue(aws_endpoint: str, settings: Any) -> Iterator[Queue]:
+    client = boto3.client("sqs", region_name="us-east-1", endpoint_url=aws_endpoint)
+    name = f"q-{uuid.uuid4().hex[:12]}"
+    dlq_url = client.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    arn = client.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+    redrive = {
+        "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+        "maxReceiveCount": MAX_RECEIVE_COUNT,
+    }
+    url = client.create_queue(
+        QueueName=name,
+        Attributes={"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": "30"},
+    )["QueueUrl"]
+    settings.SQS_QUEUE_URL, settings.SQS_DLQ_URL = url, dlq_url
+    publisher._producer.cache_clear()
+    yield Queue(client, url, dlq_url)
+    publisher._producer.cache_clear()
+
+
+@dataclass
+class Bucket:
+    client: Any
+    name: str
+
+    def keys(self) -> list[str]:
+        return [
+            item["Key"]
+            for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        ]
+
+    def read(self, key: str) -> bytes:
+        body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return body
+
+
+@pytest.fixture
+def bucket(aws_endpoint: str, settings: Any) -> Bucket:
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url=aws_endpoint)
+    name = f"b-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=name)
+    messages = settings.STORAGES["messages"]
+    settings.S3_BUCKET = name
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "messages": {**messages, "OPTIONS": {**messages["OPTIONS"], "bucket_name": name}},
+    }
+    return Bucket(client, name)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What lives as long as a process must not travel from test to test."""
+    # Tests write the audit log themselves, in their own transaction.
+    monkeypatch.setattr(AuditRecorder, "_start_thread", lambda self: None)
+    cache.clear()
+    tokens.store.cache_clear()
+    readiness.forget()
+    yield
+    recorder._start_afresh()
+
+
+@pytest.fixture
+def audit(db: None) -> Callable[[], list[AuditEvent]]:
+    """Return a function that gives the audit events so far, oldest first."""
+
+    def events() -> list[AuditEvent]:
+        recorder.write_pending()
+        return list(AuditEvent.objects.order_by("id"))
+
+    return events
+
+
+@pytest.fixture
+def api() -> APIClient:
+    return APIClient()

@@ -1,0 +1,66 @@
+import pytest
+from django.db import OperationalError
+
+from cpsite import health
+from cpsite.health import readiness
+from validator import tokens
+
+
+def test_live_asks_for_nothing(client):
+    answer = client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+def test_ready_when_everything_answers(client, queue):
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "checks": {"tokens": "ok", "queue": "ok", "database": "ok"},
+    }
+
+
+@pytest.mark.django_db
+def test_not_ready_without_the_queue(client, queue, settings):
+    settings.SQS_QUEUE_URL += "-gone"
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["queue"] == "unavailable"
+
+
+@pytest.mark.django_db
+def test_not_ready_without_tokens(client, queue, monkeypatch):
+    def fail():
+        raise tokens.TokensUnavailable
+
+    monkeypatch.setitem(readiness.required, "tokens", fail)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unavailable"
+
+
+def test_without_the_database_it_is_degraded_but_takes_messages(client, queue, monkeypatch):
+    def fail():
+        raise OperationalError
+
+    monkeypatch.setitem(readiness.optional, "database", fail)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "checks": {"tokens": "ok", "queue": "ok", "database": "unavailable"},
+    }
+
+
+def test_probes_are_asked_at_most_every_few_seconds(monkeypatch):
+    asked = []
+    watched = health.Readiness(required={"it": lambda: asked.append(1)})
+    now = 100.0
+    monkeypatch.setattr(health.time, "monotonic", lambda: now)
+    watched.results()
+    watched.results()
+    assert len(asked) == 1
+    now += health.CACHE_SECONDS
+    watched.results()
+    assert len(asked) == 2

@@ -1,0 +1,107 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpsite.message import FIELD_NAMES, DecodeError, Message
+from tests import factories
+
+# Whatever the contract lets through: any text that UTF-8 can carry.
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(FIELD_NAMES, texts)))
+def test_decode_is_the_inverse_of_encode(data):
+    message = Message.accept(client="alice", data=data)
+    assert Message.decode(message.encode().encode()) == message
+
+
+def test_the_wire_format_is_fixed():
+    # Objects written by earlier versions must stay readable: change this only with a migration.
+    assert factories.message().encode() == (
+        '{"message_id":"6b1f1d5e-0000-4000-8000-000000000001",'
+        '"accepted_at":"2026-11-23T23:59:59.123456+00:00","client":"alice",'
+        '"data":{"field1":"one","field2":"zwei","field3":"trois","field4":"四"}}'
+    )
+
+
+def test_encoded_is_one_line():
+    assert "\n" not in factories.message(data=factories.fields(field1="a\nb")).encode()
+
+
+def test_each_accepted_message_has_its_own_id_and_a_utc_time():
+    first, second = (Message.accept(client="a", data={}) for _ in range(2))
+    assert first.message_id != second.message_id
+    assert first.accepted_at.tzinfo is UTC
+    assert abs(first.accepted_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_times_of_other_zones_are_read_as_utc():
+    elsewhere = timezone(timedelta(hours=2))
+    moment = datetime(2026, 11, 24, 1, 0, tzinfo=elsewhere)
+    read = Message.decode(factories.message(accepted_at=moment).encode().encode())
+    assert read.accepted_at == moment
+    assert read.accepted_at.isoformat() == "2026-11-23T23:00:00+00:00"
+
+
+def test_field_names_of_another_contract_are_kept():
+    message = factories.message(data={"old_field": "still stored"})
+    assert Message.decode(message.encode().encode()).data == {"old_field": "still stored"}
+
+
+def _broken(**changes):
+    return json.dumps(json.loads(factories.message().encode()) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"secret",
+        b"[]",
+        b"null",
+        b"{}",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"message_id":' + b"9" * 5000 + b"}",
+        _broken(message_id="not-a-uuid"),
+        _broken(message_id=7),
+        _broken(accepted_at="yesterday"),
+        _broken(accepted_at="2026-11-23T23:59:59"),
+        _broken(accepted_at=1),
+        _broken(client=None),
+        _broken(data=[]),
+        _broken(data={"field1": 1}),
+        _broken(data={"field1": {"a": "b"}}),
+        _broken(token="secret"),
+    ],
+)
+def test_anything_else_is_a_decode_error_with_the_raw_body(raw):
+    with pytest.raises(DecodeError) as caught:
+        Message.decode(raw)
+    assert caught.value.raw == raw
+    assert "secret" not in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_a_decode_error(raw):
+    with pytest.raises(DecodeError):
+        Message.decode(raw)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["message_id", "accepted_at", "client", "data"]),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=40)
+        | st.lists(st.text(max_size=3)),
+    )
+)
+def test_no_json_raises_anything_but_a_decode_error(document):
+    with pytest.raises(DecodeError):
+        Message.decode(json.dumps(document).encode())

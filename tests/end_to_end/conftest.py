@@ -1,0 +1,215 @@
+"""Real gunicorn and run_uploader processes beside a real SQS and S3 API."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Bucket, Queue
+
+ROOT = Path(__file__).parents[2]
+TOKENS = '{"alice": ["alice-token-1"], "bob": ["bob-token-1"]}'
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Return the condition's first true value. The bound is for a hang, not for speed."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
+class Process:
+    """A service process whose output is kept for the failure report."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self._file = log.open("ab")
+        self.popen = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def wait(self, seconds: float = 60) -> int:
+        return self.popen.wait(seconds)
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill the process and what it started, as `kill -9` of a container does."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        self._file.close()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The JSON log lines so far."""
+        found = []
+        for line in self.log.read_text().splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+
+class Services:
+    """Starts services with one configuration, and talks to them."""
+
+    def __init__(self, environment: dict[str, str], scratch: Path, queue: Queue, bucket: Bucket):
+        self.environment = environment
+        self.scratch = scratch
+        self.queue, self.bucket = queue, bucket
+        self.port = int(environment["PORT"])
+        self.started: list[Process] = []
+
+    def _start(self, name: str, command: list[str], **environment: str) -> Process:
+        process = Process(command, self.environment | environment, self.scratch / f"{name}.log")
+        self.started.append(process)
+        return process
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def validator(self, **environment: str) -> Process:
+        process = self._start(
+            "validator", ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"], **environment
+        )
+        wait_for(lambda: self.get("/health/ready")[0] == 200, "the validator")
+        return process
+
+    def uploader(self, *arguments: str, **environment: str) -> Process:
+        heartbeat = Path(self.environment["UPLOADER_HEARTBEAT_FILE"])
+        heartbeat.unlink(missing_ok=True)
+        process = self._start("uploader", ["manage.py", "run_uploader", *arguments], **environment)
+        wait_for(lambda: heartbeat.exists() or process.popen.poll() is not None, "the uploader")
+        return process
+
+    def get(self, path: str, port: int | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except OSError:
+            return 0, b""
+        finally:
+            connection.close()
+
+    def post(
+        self, data: dict[str, str], token: str = "alice-token-1"
+    ) -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            body = json.dumps({"token": token, "data": data})
+            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def metric(self, port_variable: str, name: str) -> float:
+        """The value of one series, as Prometheus would scrape it; 0 where there is none yet."""
+        _, text = self.get("/metrics", int(self.environment[port_variable]))
+        for line in text.decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def audit(self) -> list[tuple[str, str]]:
+        """(kind, message id or reason) of every event, in order."""
+        script = (
+            "from cpsite.audit.models import AuditEvent\n"
+            "for e in AuditEvent.objects.order_by('occurred_at', 'id'):\n"
+            "    print(e.kind, e.message_id or e.reason)"
+        )
+        shell = self.manage("shell", "--no-imports", "-c", script)
+        assert shell.returncode == 0, shell.stderr
+        rows = [line.split() for line in shell.stdout.splitlines()]
+        return [(kind, what) for kind, what in rows]
+
+
+def _database_url(tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own, on the server that the suite runs against."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgresql"):
+        yield f"sqlite:///{tmp_path / 'audit.sqlite3'}"
+        return
+    name = f"e2e_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    yield server.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> Iterator[str]:
+    yield from _database_url(tmp_path)
+
+
+@pytest.fixture
+def services(
+    queue: Queue, bucket: Bucket, aws_endpoint: str, database_url: str, tmp_path: Path
+) -> Iterator[Services]:
+    kept = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": aws_endpoint,
+        "SQS_QUEUE_URL": queue.url,
+        "SQS_DLQ_URL": queue.dlq_url,
+        "S3_BUCKET": bucket.name,
+        "API_TOKENS": TOKENS,
+        "DJANGO_SECRET_KEY": "end-to-end-" + "x" * 50,
+        "DATABASE_URL": database_url,
+        "PORT": str(free_port()),
+        "VALIDATOR_METRICS_PORT": str(free_port()),
+        "UPLOADER_METRICS_PORT": str(free_port()),
+        "UPLOADER_WAIT_SECONDS": "1",
+        "UPLOADER_HEARTBEAT_FILE": str(tmp_path / "heartbeat"),
+        "LOG_FORMAT": "json",
+    }
+    made = Services(environment, tmp_path, queue, bucket)
+    migrated = made.manage("migrate", "--verbosity", "0")
+    assert migrated.returncode == 0, migrated.stderr
+    yield made
+    for process in made.started:
+        process.kill()

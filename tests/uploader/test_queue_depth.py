@@ -1,0 +1,53 @@
+import math
+import time
+
+from uploader import metrics
+from uploader.queue_depth import QueueDepthSampler
+
+
+def _depth(queue, state):
+    return metrics.queue_messages.labels(queue, state)._value.get()
+
+
+def test_tells_both_queues(queue):
+    for _ in range(3):
+        queue.send("x")
+    queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=1)
+    queue.client.send_message(QueueUrl=queue.dlq_url, MessageBody="x")
+    QueueDepthSampler().sample()
+    assert _depth("messages", "visible") == 2
+    assert _depth("messages", "in_flight") == 1
+    assert _depth("messages", "delayed") == 0
+    assert _depth("dead_letters", "visible") == 1
+
+
+def test_a_queue_that_cannot_be_asked_has_no_value(queue, settings, caplog):
+    queue.send("x")
+    sampler = QueueDepthSampler()
+    sampler.sample()
+    queue.client.delete_queue(QueueUrl=queue.url)
+    sampler.sample()
+    assert math.isnan(_depth("messages", "visible"))
+    assert _depth("dead_letters", "visible") == 0
+    assert "queue_depth_unknown" in caplog.text
+
+
+def test_without_a_dead_letter_queue_only_the_queue_is_asked(queue, settings):
+    settings.SQS_DLQ_URL = ""
+    QueueDepthSampler().sample()
+    assert _depth("messages", "visible") == 0
+
+
+def test_samples_from_a_thread_until_stopped(queue):
+    queue.send("x")
+    metrics.queue_messages.labels("messages", "visible").set(-1)
+    sampler = QueueDepthSampler()
+    sampler.start()
+    for _ in range(500):
+        if _depth("messages", "visible") == 1:
+            break
+        time.sleep(0.01)
+    sampler.stop()
+    sampler._thread.join(10)
+    assert not sampler._thread.is_alive()
+    assert _depth("messages", "visible") == 1

@@ -1,0 +1,395 @@
+"""The worker against a real SQS API and a real S3 API."""
+
+import logging
+import threading
+import time
+from hashlib import sha256
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+
+from cpsite.audit.recorder import recorder
+from cpsite.message import Message
+from cpsite.sqs import DeleteFailed
+from tests import factories
+from tests.conftest import MAX_RECEIVE_COUNT
+from uploader import metrics, storage
+from uploader import worker as module
+from uploader.heartbeat import Heartbeat
+from uploader.receiver import Delivery, Receiver
+from uploader.worker import Worker
+from validator.publisher import publish_message
+
+
+@pytest.fixture
+def make_worker(queue, tmp_path):
+    made = []
+
+    def make(**changes):
+        options = {
+            "receiver": Receiver(concurrency=4),
+            "store": storage.store,
+            "heartbeat": Heartbeat(tmp_path / "heartbeat"),
+            "concurrency": 4,
+            "drain": True,
+        }
+        made.append(Worker(**(options | changes)))
+        return made[-1]
+
+    return make
+
+
+def publish(count=1, **changes):
+    messages = [
+        Message.accept(client="alice", data=factories.fields(**changes)) for _ in range(count)
+    ]
+    for message in messages:
+        publish_message(message.encode())
+    return messages
+
+
+class Failing:
+    """A store that fails with the given errors first."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, key, body):
+        with self.lock:
+            self.calls += 1
+            error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        storage.store(key, body)
+
+
+def _client_error(code):
+    return ClientError({"Error": {"Code": code}}, "PutObject")
+
+
+def test_messages_are_stored_and_leave_the_queue(make_worker, queue, bucket):
+    messages = publish(25)
+    counts = make_worker().run()
+    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    for message in messages:
+        assert bucket.read(storage.object_key(message)) == message.encode().encode()
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+    assert (counts.received, counts.stored, counts.failed, counts.released) == (25, 25, 0, 0)
+
+
+def test_storing_is_audited(make_worker, queue, bucket, audit):
+    (message,) = publish()
+    make_worker().run()
+    (event,) = audit()
+    assert (event.kind, event.message_id, event.client) == ("stored", message.message_id, "alice")
+    assert event.object_key == storage.object_key(message)
+    assert event.payload_sha256 == sha256(message.encode().encode()).hexdigest()
+    assert event.accepted_at == message.accepted_at
+    assert event.attempts == 1
+
+
+def test_there_is_one_log_line_a_message_without_content(make_worker, queue, bucket, caplog):
+    caplog.set_level(logging.INFO)
+    (message,) = publish(field1="private")
+    make_worker().run()
+    (line,) = [record for record in caplog.records if record.getMessage() == "message_stored"]
+    assert line.message_id == str(message.message_id)
+    assert line.object_key == storage.object_key(message)
+    assert not any("private" in str(vars(record)) for record in caplog.records)
+
+
+def test_a_message_is_deleted_only_after_it_is_stored(make_worker, queue, bucket):
+    """Order is the promise: while S3 is being written to, the message must still be on SQS."""
+    publish()
+    seen = []
+
+    def store(key, body):
+        seen.append(queue.count())
+        storage.store(key, body)
+
+    make_worker(store=store).run()
+    assert seen == [{"visible": 0, "in_flight": 1}]
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (_client_error("SlowDown"), "aws_SlowDown"),
+        (_client_error("AccessDenied"), "aws_AccessDenied"),
+        (EndpointConnectionError(endpoint_url="http://s3"), "EndpointConnectionError"),
+        (ConnectTimeoutError(endpoint_url="http://s3"), "ConnectTimeoutError"),
+        (OSError("disk full"), "OSError"),
+        (RuntimeError("a bug"), "internal_error"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_stored_stays_on_the_queue(make_worker, queue, bucket, audit, error, reason):
+    (message,) = publish()
+    counts = make_worker(store=Failing(error)).run()
+    assert bucket.keys() == []
+    assert queue.count() == {"visible": 0, "in_flight": 1}  # hidden until its next try
+    assert (counts.stored, counts.failed) == (0, 1)
+    (event,) = audit()
+    assert (event.kind, event.reason, event.attempts) == ("failed", reason, 1)
+    if reason != "internal_error":
+        assert (event.message_id, event.client) == (message.message_id, "alice")
+
+
+def test_a_failed_message_is_stored_at_a_later_try(make_worker, queue, bucket, monkeypatch, audit):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
+    publish()
+    store = Failing(_client_error("SlowDown"))
+    worker = make_worker(store=store, drain=False, max_messages=2)
+    counts = worker.run()
+    assert store.calls == 2
+    assert len(bucket.keys()) == 1
+    assert (counts.stored, counts.failed) == (1, 1)
+    assert [(event.kind, event.attempts) for event in audit()] == [("failed", 1), ("stored", 2)]
+
+
+@pytest.mark.parametrize(("attempts", "delay"), [(1, 30), (2, 60), (3, 120), (9, 900)])
+def test_each_further_try_waits_longer(make_worker, attempts, delay):
+    asked = []
+
+    class Stub:
+        def release(self, deliveries, *, delay_seconds):
+            asked.append(delay_seconds)
+
+    class FailedDelivery:
+        undecodable = None
+        body = factories.message().encode().encode()
+        sqs_message_id = "m"
+
+    FailedDelivery.attempts = attempts
+    worker = make_worker(receiver=Stub(), store=Failing(_client_error("SlowDown")))
+    worker._handle(FailedDelivery())
+    assert asked == [delay]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    ["hello", '{"properties": 1}', factories.kombu_envelope("no message")],
+)
+def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
+    make_worker, queue, bucket, audit, monkeypatch, poison
+):
+    monkeypatch.setattr(module, "UNDECODABLE_RETRY_SECONDS", 0)
+    publish(3)
+    queue.send(poison)
+    publish(3)
+    make_worker(drain=False, max_messages=6 + MAX_RECEIVE_COUNT).run()
+    make_worker().run()  # SQS moves a message at the receive after its last one
+    assert len(bucket.keys()) == 6
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+    assert queue.count(dead=True)["visible"] == 1
+    dead = queue.client.receive_message(QueueUrl=queue.dlq_url)["Messages"]
+    assert dead[0]["Body"] == poison  # intact
+    failed = [event for event in audit() if event.kind == "failed"]
+    assert {(event.reason, event.message_id) for event in failed} == {("undecodable", None)}
+    assert [event.attempts for event in failed] == [1, 2, 3]
+
+
+def test_undecodable_content_is_not_logged(make_worker, queue, bucket, caplog, monkeypatch):
+    monkeypatch.setattr(module, "UNDECODABLE_RETRY_SECONDS", 0)
+    caplog.set_level(logging.DEBUG)
+    queue.send("private words")
+    make_worker().run()
+    assert "message_undecodable" in caplog.text
+    assert not any("private" in str(vars(record)) for record in caplog.records)
+
+
+def test_a_delete_that_fails_means_one_more_identical_object(
+    make_worker, queue, bucket, monkeypatch, caplog
+):
+    before = metrics.acknowledge_failures_total._value.get()
+    (message,) = publish()
+    with monkeypatch.context() as broken:
+
+        def refuse(self):
+            raise DeleteFailed("RequestThrottled")
+
+        broken.setattr(Delivery, "acknowledge", refuse)
+        make_worker().run()
+    assert "acknowledge_failed" in caplog.text
+    assert metrics.acknowledge_failures_total._value.get() == before + 1
+    first = bucket.read(storage.object_key(message))
+    queue.make_visible()
+    make_worker().run()
+    assert bucket.keys() == [storage.object_key(message)]
+    assert bucket.read(storage.object_key(message)) == first
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_a_message_delivered_twice_is_one_object(make_worker, queue, bucket):
+    (message,) = publish()
+    publish_message(message.encode())
+    counts = make_worker().run()
+    assert counts.stored == 2
+    assert bucket.keys() == [storage.object_key(message)]
+
+
+def test_messages_are_stored_in_parallel(make_worker, queue, bucket):
+    together = threading.Barrier(4, timeout=20)
+    publish(4)
+
+    def store(key, body):
+        together.wait()  # breaks, and fails the message, unless four are here at once
+        storage.store(key, body)
+
+    assert make_worker(store=store).run().stored == 4
+
+
+def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+    publish(40)
+    worker = make_worker()
+    most = 0
+
+    def store(key, body):
+        nonlocal most
+        most = max(most, len(worker._in_hand))
+        storage.store(key, body)
+
+    worker._store = store
+    assert worker.run().stored == 40
+    assert most <= 4 + 10
+
+
+def test_max_messages_stops_after_exactly_so_many(make_worker, queue, bucket):
+    publish(15)
+    counts = make_worker(drain=False, max_messages=12).run()
+    assert counts.received == counts.stored == 12
+    assert queue.count() == {"visible": 3, "in_flight": 0}
+
+
+def test_a_stop_finishes_what_has_begun_and_gives_the_rest_back(make_worker, queue, bucket):
+    publish(10)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def store(key, body):
+        begun.set()
+        go_on.wait(20)
+        storage.store(key, body)
+
+    worker = make_worker(store=store, drain=False, concurrency=2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    assert begun.wait(20)
+    worker.stop()
+    # The rest is back, for other workers, while the begun ones are still being stored.
+    for _ in range(400):
+        if queue.count()["visible"] == 8:
+            break
+        time.sleep(0.05)
+    assert queue.count() == {"visible": 8, "in_flight": 2}
+    go_on.set()
+    thread.join(20)
+    assert (worker.counts.stored, worker.counts.released) == (2, 8)
+    assert queue.count() == {"visible": 8, "in_flight": 0}
+    assert len(bucket.keys()) == 2
+
+
+def test_messages_that_arrive_during_a_stop_go_back_at_once(make_worker, queue, bucket):
+    publish(3)
+    worker = make_worker(drain=False)
+    receive = worker._receiver.receive
+
+    def stop_meanwhile(limit):
+        received = receive(limit)
+        worker.stop()
+        return received
+
+    worker._receiver.receive = stop_meanwhile
+    worker.run()
+    assert queue.count() == {"visible": 3, "in_flight": 0}
+    assert bucket.keys() == []
+    assert worker.counts.released == 3
+
+
+def test_failed_receives_back_off_and_recover(make_worker, queue, bucket, monkeypatch, caplog):
+    publish()
+    worker = make_worker()
+    receive = worker._receiver.receive
+    errors = [
+        _client_error("RequestThrottled"),
+        _client_error("ServiceUnavailable"),
+        ConnectionResetError(),
+    ]
+    slept = []
+    monkeypatch.setattr(worker, "_sleep", slept.append)
+    monkeypatch.setattr(
+        worker._receiver,
+        "receive",
+        lambda limit: _raise(errors.pop(0)) if errors else receive(limit),
+    )
+    assert worker.run().stored == 1
+    assert caplog.text.count("receive_failed") == 3
+    assert 0.5 <= slept[0] <= 1 <= slept[1] <= 2 <= slept[2] <= 4
+
+
+def _raise(error):
+    raise error
+
+
+def test_the_back_off_is_bounded_and_ends_with_a_stop(make_worker, queue, bucket):
+    worker = make_worker(drain=False)
+    worker._failed_receives = 10_000
+    stopper = threading.Timer(0.3, worker.stop)
+    stopper.start()
+    worker._back_off(ConnectionResetError())
+    assert worker.is_stopping
+
+
+def test_a_release_that_fails_is_left_to_the_visibility_timeout(
+    make_worker, queue, bucket, monkeypatch, caplog
+):
+    publish()
+    worker = make_worker(store=Failing(_client_error("SlowDown")))
+
+    def fail(*_args, **_kwargs):
+        raise _client_error("RequestThrottled")
+
+    monkeypatch.setattr(worker._receiver, "release", fail)
+    assert worker.run().failed == 1
+    assert "release_failed" in caplog.text
+    assert queue.count()["in_flight"] == 1
+
+
+def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkeypatch, audit):
+    from django.db import OperationalError
+    from django.db.models import QuerySet
+
+    def fail(*_args, **_kwargs):
+        raise OperationalError
+
+    monkeypatch.setattr(QuerySet, "bulk_create", fail)
+    monkeypatch.setattr(recorder, "_sleep", lambda seconds: None)
+    publish(2)
+    assert make_worker().run().stored == 2
+    assert audit() == []
+    assert len(bucket.keys()) == 2
+
+
+def test_progress_is_shown_by_the_heartbeat(make_worker, queue, bucket, tmp_path):
+    beats = []
+
+    class Counting(Heartbeat):
+        def beat(self):
+            beats.append(1)
+
+    publish(3)
+    make_worker(heartbeat=Counting(tmp_path / "other")).run()
+    assert len(beats) >= 1 + 3 + 2  # the start, each message, each receive
+
+
+def test_metrics_follow_the_messages(make_worker, queue, bucket):
+    stored = metrics.messages_total.labels("stored")._value.get()
+    empty = metrics.receives_total.labels("empty")._value.get()
+    publish(2)
+    make_worker().run()
+    assert metrics.messages_total.labels("stored")._value.get() == stored + 2
+    assert metrics.receives_total.labels("empty")._value.get() == empty + 1
+    assert metrics.in_flight._value.get() == 0
+    assert metrics.oldest_message_age_seconds._value.get() == pytest.approx(0, abs=0.01)

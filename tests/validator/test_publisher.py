@@ -1,0 +1,107 @@
+"""SQS trouble of each kind: 503 with Retry-After, within the bound, never a 500."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
+
+from tests import factories
+from validator import publisher
+from validator.exceptions import QueueUnavailable
+from validator.publisher import publish_message
+
+
+def _post(client):
+    return client.post("/", json.dumps(factories.envelope()), content_type="application/json")
+
+
+def test_returns_when_sqs_has_the_message(queue):
+    publish_message("body")
+    assert queue.count() == {"visible": 1, "in_flight": 0}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDenied"}}, "SendMessage"),
+        ClientError({"Error": {"Code": "RequestThrottled"}}, "SendMessage"),
+        ClientError({"Error": {"Code": "InternalFailure"}}, "SendMessage"),
+        NoCredentialsError(),
+        ReadTimeoutError(endpoint_url="https://sqs"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=repr,
+)
+def test_each_failure_is_a_503_with_retry_after(client, queue, monkeypatch, error, audit):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(publisher._producer().channel, "_put", fail)
+    answer = _post(client)
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "queue_unavailable"
+    assert int(answer["Retry-After"]) > 0
+    (event,) = audit()
+    assert (event.kind, event.reason, event.client) == ("refused", "queue_unavailable", "alice")
+    assert event.message_id is not None  # SQS may have it all the same
+
+
+def test_a_queue_that_is_gone_is_a_503(client, queue):
+    queue.client.delete_queue(QueueUrl=queue.url)
+    assert _post(client).status_code == 503
+
+
+def test_it_recovers_by_itself(client, queue, monkeypatch):
+    with monkeypatch.context() as broken:
+
+        def fail(*args, **kwargs):
+            raise ConnectionResetError
+
+        broken.setattr(publisher._producer().channel, "_put", fail)
+        assert _post(client).status_code == 503
+    assert _post(client).status_code == 202
+
+
+@pytest.fixture
+def black_hole(monkeypatch, settings):
+    """An endpoint that takes connections and never answers."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=50)
+    port = server.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    settings.SQS_QUEUE_URL = f"http://127.0.0.1:{port}/000000000000/q"
+    settings.SQS_PUBLISH_TIMEOUT_SECONDS = 2.0
+    publisher._producer.cache_clear()
+    yield
+    publisher._producer.cache_clear()
+    server.close()
+
+
+def test_an_endpoint_that_hangs_does_not_hang_us(black_hole):
+    started = time.monotonic()
+    with pytest.raises(QueueUnavailable):
+        publish_message("body")
+    # The bound, and room for a busy machine: the default of botocore would be minutes.
+    assert time.monotonic() - started < 20
+
+
+def test_all_threads_share_one_client(queue, monkeypatch):
+    created = []
+    real = publisher.broker.sqs.Channel.new_sqs_client
+
+    def count(self, *args, **kwargs):
+        created.append(1)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(publisher.broker.sqs.Channel, "new_sqs_client", count)
+    publisher.warm_up()
+    threads = [threading.Thread(target=publish_message, args=("body",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(created) == 1
+    assert queue.count()["visible"] == 8

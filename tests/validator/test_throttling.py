@@ -1,0 +1,95 @@
+import json
+
+import pytest
+from django.test import RequestFactory
+from rest_framework.request import Request
+
+from tests import factories
+from validator.throttling import source_ip
+
+
+def post(client, token=factories.ALICE, **extra):
+    body = json.dumps(factories.envelope(token=token))
+    return client.post("/", body, content_type="application/json", **extra)
+
+
+def test_a_client_over_its_rate_gets_429_with_retry_after(client, queue, settings, audit):
+    settings.THROTTLE_CLIENT_RATE = "2/min"
+    assert [post(client).status_code for _ in range(3)] == [202, 202, 429]
+    answer = post(client)
+    assert answer.json()["code"] == "throttled"
+    assert 0 < int(answer["Retry-After"]) <= 60
+    assert [event.kind for event in audit()] == ["accepted", "accepted"]
+
+
+def test_another_client_is_not_affected(client, queue, settings):
+    settings.THROTTLE_CLIENT_RATE = "1/min"
+    assert post(client).status_code == 202
+    assert post(client).status_code == 429
+    assert post(client, factories.BOB).status_code == 202
+
+
+def test_both_tokens_of_a_client_share_its_rate(client, queue, settings):
+    settings.THROTTLE_CLIENT_RATE = "1/min"
+    assert post(client).status_code == 202
+    assert post(client, factories.ALICE_NEXT).status_code == 429
+
+
+def test_without_a_rate_there_is_no_limit(client, queue, settings):
+    settings.THROTTLE_CLIENT_RATE = None
+    assert {post(client).status_code for _ in range(20)} == {202}
+
+
+def test_an_address_that_guesses_gets_429_and_is_no_longer_audited(client, queue, settings, audit):
+    settings.THROTTLE_REFUSED_RATE = "3/min"
+    statuses = [post(client, "wrong-token").status_code for _ in range(6)]
+    assert statuses == [401, 401, 401, 429, 429, 429]
+    assert len(audit()) == 3
+
+
+def test_good_tokens_from_that_address_still_pass(client, queue, settings):
+    settings.THROTTLE_REFUSED_RATE = "1/min"
+    for _ in range(3):
+        post(client, "wrong-token")
+    assert post(client).status_code == 202
+
+
+def test_other_addresses_are_not_affected(client, queue, settings):
+    settings.THROTTLE_REFUSED_RATE = "1/min"
+    for _ in range(2):
+        post(client, "wrong-token", REMOTE_ADDR="192.0.2.1")
+    assert post(client, "wrong-token", REMOTE_ADDR="192.0.2.2").status_code == 401
+
+
+def test_malformed_bodies_count_as_refusals(client, queue, settings):
+    settings.THROTTLE_REFUSED_RATE = "1/min"
+    answers = [client.post("/", "x", content_type="application/json") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [400, 429]
+
+
+def test_outages_do_not_count_as_refusals(client, queue, settings):
+    settings.THROTTLE_REFUSED_RATE = "1/min"
+    queue.client.delete_queue(QueueUrl=queue.url)
+    assert [post(client).status_code for _ in range(3)] == [503, 503, 503]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "expected"),
+    [
+        (0, None, "192.0.2.1"),
+        (0, "203.0.113.9", "192.0.2.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        (2, "198.51.100.1, 203.0.113.9", "198.51.100.1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "fe80::1%eth0", None),
+        (1, "not an address", None),
+        (1, "", None),
+        (1, None, "192.0.2.1"),
+    ],
+)
+def test_the_source_address_follows_the_trusted_proxies(proxies, forwarded, expected, settings):
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": proxies}
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", headers=headers)
+    assert source_ip(Request(request)) == expected
