@@ -156,8 +156,12 @@ class Worker:
             time.sleep(min(left, NOTICE_SECONDS))
 
     def _is_drained(self) -> bool:
+        """Whether to stop after an empty receive: what is in hand may yet come back."""
         with self._changed:
-            return self._drain and not self._in_hand
+            if self._drain and self._in_hand:
+                self._changed.wait(timeout=NOTICE_SECONDS)
+                return False
+            return self._drain
 
     def _submit(self, delivery: Delivery) -> None:
         with self._changed:

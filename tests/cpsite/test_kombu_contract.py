@@ -41,6 +41,7 @@ class RecordingClient:
 
 @pytest.fixture
 def recorded(settings, monkeypatch):
+    settings.UPLOADER_WAIT_SECONDS = 7
     settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
     client = RecordingClient()
     monkeypatch.setattr(SQS.Channel, "_new_boto_client", lambda *args, **kwargs: client)
@@ -99,7 +100,7 @@ def test_consuming_asks_for_nothing_but_messages(recorded):
     ((name, kwargs),) = recorded.calls
     assert name == "receive_message"
     assert kwargs["MaxNumberOfMessages"] == 10
-    assert kwargs["WaitTimeSeconds"] == 1
+    assert kwargs["WaitTimeSeconds"] == 7
     assert set(kwargs["MessageSystemAttributeNames"]) == {
         "ApproximateReceiveCount",
         "SentTimestamp",

@@ -8,6 +8,7 @@ import pytest
 
 from cpsite.devstack import configuration
 from cpsite.devstack.configuration import CannotStart, check_ports, lock, read_configuration
+from tests.end_to_end.conftest import free_port
 
 NAMES = ("PORT", "AWS_PORT", "VALIDATOR_METRICS_PORT", "UPLOADER_METRICS_PORT", "API_TOKENS")
 
@@ -96,10 +97,7 @@ def test_one_port_for_two_things_is_named(read):
 
 
 def test_free_ports_pass(read):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        free = other.getsockname()[1]
-    ports = {name: str(free + offset) for offset, name in enumerate(NAMES[:4])}
-    check_ports(read(**ports))
+    check_ports(read(**{name: str(free_port()) for name in NAMES[:4]}))
 
 
 def test_two_runs_do_not_share_a_state(tmp_path):
