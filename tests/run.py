@@ -25,7 +25,7 @@ def _run(*command: str, environment: Mapping[str, str] | None = None) -> None:
 def _pytest(title: str, *arguments: str, database_url: str = "") -> None:
     print(f"\n== {title}", flush=True)
     _run(
-        *("coverage", "run", "-m", "pytest", "-q", "-n", "2", *arguments),
+        *("coverage", "run", "-m", "pytest", "-q", "-n", "3", *arguments),
         environment={"DATABASE_URL": database_url},
     )
 

@@ -35,9 +35,9 @@ def bearer_token(request: Request) -> str | None:
 class MessageView(APIView):
     """Send a message into the data lake.
 
-    `POST` a JSON object with a `token` and `data`; the token may come as
-    `Authorization: Bearer …` instead. `data` holds exactly `field1`, `field2`, `field3` and
-    `field4`, each a non-blank text.
+    POST a JSON object of token and data. The token may come as a header instead
+    (Authorization: Bearer …). The data holds exactly field1, field2, field3 and field4, each a
+    text that is not blank.
 
     The answer 202 means that the message is safely queued and will be stored.
     """

@@ -1,7 +1,7 @@
 import csv
 import io
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -99,6 +99,17 @@ def test_an_event_shows_its_messages_timeline_and_object(admin_client, events):
     assert "delivery 2" in page
     page = admin_client.get(f"{LIST}{events[1].pk}/change/").content.decode()
     assert reverse("admin:audit_auditevent_object", args=[events[1].pk]) in page
+
+
+def test_times_are_shown_to_the_millisecond(admin_client):
+    moment = datetime(2026, 11, 23, 1, 2, 3, 45_678, tzinfo=UTC)
+    AuditEvent.objects.create(kind=Kind.STORED, occurred_at=moment)
+    assert "2026-11-23 01:02:03.045" in admin_client.get(LIST).content.decode()
+
+
+def test_no_counts_for_each_filter_are_offered(admin_client, events):
+    assert "Show counts" not in admin_client.get(LIST).content.decode()
+    assert not admin_client.get(f"{LIST}?_facets=True").context["cl"].add_facets
 
 
 def test_an_event_without_message_says_so(admin_client, events):

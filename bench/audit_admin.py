@@ -1,0 +1,113 @@
+"""Time the admin's pages over a large audit log.
+
+    .venv/bin/python -m bench.audit_admin --rows 1000000
+
+On a scratch SQLite database, or on the database of DATABASE_URL, which must be empty. Prints the
+median of several requests for each page, at a tenth of the rows and at all of them: what grows
+with the table shows as a ratio well above 1.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+PAGES = {
+    "newest": "",
+    "kind = refused": "kind__exact=refused",
+    "client": "client=client-3",
+    "reason": "reason=reason_2",
+    "search: message id": f"q={uuid.UUID(int=4242)}",
+    "search: client": "q=client-3",
+    "search: nothing found": "q=nothing-like-it",
+    "page 150": "p=150",
+}
+REPEATS = 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ.setdefault("DATABASE_URL", f"sqlite:///{scratch}/audit.sqlite3")
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "cpsite.settings", "LOG_LEVEL": "ERROR"}
+        import django
+
+        django.setup()
+        _measure(rows)
+
+
+def _measure(rows: int) -> None:
+    from django.core.management import call_command
+    from django.db import connection
+
+    call_command("migrate", verbosity=0)
+    few = rows // 10
+    _fill(0, few)
+    small = _times()
+    _fill(few, rows)
+    large = _times()
+    print(f"{connection.vendor}, median of {REPEATS} requests, in ms")
+    print(f"{'page':<24}{few:>12,}{rows:>12,}{'ratio':>8}")
+    for page, before in small.items():
+        print(f"{page:<24}{before:>12.1f}{large[page]:>12.1f}{large[page] / before:>8.2f}")
+
+
+def _fill(start: int, stop: int) -> None:
+    from django.db import connection
+
+    from cpsite.audit.models import AuditEvent
+
+    for first in range(start, stop, 2_000):
+        AuditEvent.objects.bulk_create(_events(first, min(first + 2_000, stop)), batch_size=2_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _events(start: int, stop: int) -> Iterator[Any]:
+    from django.utils import timezone
+
+    from cpsite.audit.models import AuditEvent, Kind
+
+    kinds = [Kind.ACCEPTED, Kind.STORED, Kind.ACCEPTED, Kind.STORED, Kind.REFUSED]
+    now = timezone.now()
+    for number in range(start, stop):
+        kind = kinds[number % 5]
+        yield AuditEvent(
+            kind=kind,
+            message_id=None if kind == Kind.REFUSED else uuid.UUID(int=number // 2),
+            client=f"client-{number % 20}",
+            reason=f"reason_{number % 7}" if kind == Kind.REFUSED else "",
+            occurred_at=now - timedelta(seconds=number),
+        )
+
+
+def _times() -> dict[str, float]:
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    user, _ = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(user)
+    return {page: _median(client, query) for page, query in PAGES.items()}
+
+
+def _median(client: Any, query: str) -> float:
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        answer = client.get(f"/admin/audit/auditevent/?{query}")
+        times.append((time.perf_counter() - started) * 1000)
+        if answer.status_code != 200:
+            raise SystemExit(f"{query}: status {answer.status_code}")
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
