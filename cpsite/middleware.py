@@ -53,7 +53,8 @@ class ContentLengthMiddleware:
         return response
 
 
-def _is_admin(request: HttpRequest) -> bool:
+def is_admin(request: HttpRequest) -> bool:
+    """Whether a person's browser asks for the admin, rather than a program for the API."""
     return request.path_info.startswith("/admin")
 
 
@@ -63,7 +64,7 @@ class _AdminOnly:
     get_response: Callable[[HttpRequest], Any]
 
     def __call__(self, request: HttpRequest) -> Any:
-        if _is_admin(request):
+        if is_admin(request):
             return super().__call__(request)  # type: ignore[misc]
         return self.get_response(request)
 

@@ -230,6 +230,8 @@ REST_FRAMEWORK = {
     ],
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
+    # `?format=` would be a second, less known way to say Accept.
+    "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 
