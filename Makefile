@@ -49,7 +49,7 @@ clean: ## Remove environments and caches; what `make run` holds in var/ stays
 # What follows builds environments; a stamp is newer than the requirements it was made from.
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.base: requirements/base.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) …"
@@ -64,6 +64,6 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 .venv-devstack/.installed: requirements/devstack.txt
 	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "Installing the embedded AWS into .venv-devstack …"
-	@$(PYTHON) -m venv .venv-devstack
+	@$(PYTHON) -m venv .venv-devstack || { rm -rf .venv-devstack; exit 1; }
 	@.venv-devstack/bin/pip install $(PIP_FLAGS) -r requirements/devstack.txt
 	@touch $@

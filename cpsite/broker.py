@@ -22,7 +22,7 @@ SERIALIZER = "cpsite"
 register(
     SERIALIZER,
     str,
-    str,
+    None,  # what is received is not decoded by Kombu, and its own JSON decoder stays
     content_type=CONTENT_TYPE,
     content_encoding="utf-8",
 )

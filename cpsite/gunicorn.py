@@ -36,7 +36,8 @@ except EnvError as exc:
     sys.exit(f"cpsite: configuration error: {exc}")
 
 wsgi_app = "cpsite.wsgi:application"
-worker_class = "gthread"
+# gthread, but with nothing of a request in its error lines.
+worker_class = "cpsite.gunicorn_worker.Worker"
 # Longer than an ALB's idle timeout (60 s by default), so that it is never the ALB which finds a
 # connection closed under a request it has just sent.
 keepalive = 75
@@ -70,7 +71,7 @@ def post_worker_init(_worker: Any) -> None:
     from cpsite import metrics
     from validator import warm_up
 
-    metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT)
+    metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT, shared=True)
     warm_up.warm_up()
 
 

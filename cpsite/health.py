@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that one round of probes is good for, so that health checks cannot become load.
 CACHE_SECONDS = 5.0
+#: Seconds that an optional probe may take: a load balancer waits 5 by default, for all of them.
+OPTIONAL_SECONDS = 1.0
 
 
 @dataclass
@@ -29,15 +31,33 @@ class Readiness:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _results: dict[str, str] = field(default_factory=dict)
     _valid_until: float = 0.0
+    #: Threads of optional probes that have not come back.
+    _hanging: dict[str, threading.Thread] = field(default_factory=dict)
 
     def results(self) -> dict[str, str]:
         """Return "ok" or "unavailable" for each probe, at most CACHE_SECONDS old."""
         with self._lock:
             if time.monotonic() >= self._valid_until:
-                probes = self.required | self.optional
-                self._results = {name: _result(name, probe) for name, probe in probes.items()}
+                self._results = {
+                    name: _result(name, probe) for name, probe in self.required.items()
+                } | {name: self._result_in_time(name) for name in self.optional}
                 self._valid_until = time.monotonic() + CACHE_SECONDS
             return self._results
+
+    def _result_in_time(self, name: str) -> str:
+        """Ask an optional probe, which may hang, without hanging along."""
+        if (thread := self._hanging.pop(name, None)) and thread.is_alive():
+            self._hanging[name] = thread
+            return "unavailable"
+        results: list[str] = []
+        thread = threading.Thread(
+            target=lambda: results.append(_result(name, self.optional[name])), daemon=True
+        )
+        thread.start()
+        thread.join(OPTIONAL_SECONDS)
+        if thread.is_alive():
+            self._hanging[name] = thread
+        return results[0] if results else "unavailable"
 
     def forget(self) -> None:
         """Make the next question ask the probes again."""
@@ -54,8 +74,11 @@ def _result(name: str, probe: Callable[[], object]) -> str:
 
 
 def _select_one() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()  # this thread's own, and its last use
 
 
 readiness = Readiness(optional={"database": _select_one})

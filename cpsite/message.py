@@ -72,7 +72,7 @@ class Message:
             return cls(**_fields(json.loads(raw.decode("utf-8"))))
         except RecursionError as exc:
             raise DecodeError("nested too deeply", raw) from exc
-        except ValueError as exc:
+        except (ValueError, OverflowError) as exc:
             # json and datetime quote the input in some of their messages: name the kind only.
             reason = str(exc) if type(exc) is _NotAMessage else type(exc).__name__
             raise DecodeError(reason, raw) from exc

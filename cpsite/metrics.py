@@ -18,8 +18,6 @@ audit_write_failures_total = Counter(
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    # Every gunicorn worker listens on the same port, and each can answer for all of them.
-    allow_reuse_port = True
     daemon_threads = True
 
     def server_bind(self) -> None:
@@ -27,6 +25,11 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
+
+
+class _SharedServer(_Server):
+    # Every gunicorn worker listens on the same port, and each can answer for all of them.
+    allow_reuse_port = True
 
 
 class _SilentHandler(WSGIRequestHandler):
@@ -43,13 +46,18 @@ def registry() -> CollectorRegistry:
     return shared
 
 
-def serve(host: str, port: int) -> WSGIServer:
+def serve(host: str, port: int, *, shared: bool = False) -> WSGIServer:
     """Serve `/metrics` at `host:port` from a daemon thread; port 0 takes any free one.
 
-    Raises OSError when the port is taken.
+    With `shared` the other processes of a service may serve there as well. Raises OSError when
+    the port is taken.
     """
     server = make_server(
-        host, port, make_wsgi_app(registry()), server_class=_Server, handler_class=_SilentHandler
+        host,
+        port,
+        make_wsgi_app(registry()),
+        server_class=_SharedServer if shared else _Server,
+        handler_class=_SilentHandler,
     )
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -140,8 +140,16 @@ def _database(url: str) -> dict[str, Any]:
         }
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     else:
-        # Seconds, libpq's connect_timeout: a database that is gone must not hang its callers.
-        options.setdefault("connect_timeout", 5)
+        # A database that is gone, before or after connecting, must not hang its callers
+        # (libpq parameters: seconds, and milliseconds for tcp_user_timeout).
+        bounds = {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+        }
+        config["OPTIONS"] = bounds | options
     return config
 
 
@@ -156,9 +164,17 @@ SQS_DLQ_URL = env.str("SQS_DLQ_URL", "")
 #: Longest time in seconds that publishing one message may take, retry included.
 SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 6.0, validate=_at_least(2))
 S3_BUCKET = env.str("S3_BUCKET", "")
-S3_PREFIX = env.str("S3_PREFIX", "messages/")
+S3_PREFIX = env.str(
+    "S3_PREFIX",
+    "messages/",
+    validate=validate.Regexp(
+        # The characters that AWS calls safe in keys, and nothing that a path would normalise.
+        r"(?:(?!\.{1,2}/)[A-Za-z0-9!_.*'()=-]+/)*\Z",
+        error="must be path segments that each end with a slash, such as messages/",
+    ),
+)
 #: Longest time in seconds that one attempt to write one object may take.
-S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 10.0, validate=_at_least(1))
+S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 5.0, validate=_at_least(1))
 #: When set, objects go to this directory instead of S3. For development only.
 MESSAGES_DIRECTORY = env.str("MESSAGES_DIRECTORY", "")
 
@@ -200,16 +216,20 @@ API_TOKENS = env.str("API_TOKENS", "")
 API_TOKENS_PARAMETER = env.str("API_TOKENS_PARAMETER", "")
 API_TOKENS_REFRESH_SECONDS = env.float("API_TOKENS_REFRESH_SECONDS", 60.0, validate=_at_least(1))
 
-#: Longest request body in bytes. SQS takes 1 MiB and our envelope can make a body three times
-#: longer (non-ASCII text becomes \\u escapes), so cpsite.E006 refuses more than a third of that.
+#: Longest request body in bytes. SQS takes 1 MiB, and on the queue text grows up to three times
+#: (non-ASCII becomes \\u escapes), so cpsite.E006 refuses more than a third of that.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
 #: Longest field in characters (Unicode code points).
 MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))
 
 #: Requests a client may make, and refusals an address may collect before it gets 429, as DRF
 #: rates ("100/s", "60/min"); empty means no limit. Counted in each process.
-THROTTLE_CLIENT_RATE = env.str("THROTTLE_CLIENT_RATE", "") or None
-THROTTLE_REFUSED_RATE = env.str("THROTTLE_REFUSED_RATE", "60/min") or None
+_rate = validate.Regexp(
+    r"(?:[1-9]\d*/(?:s|sec|second|m|min|minute|h|hour|d|day))?\Z",
+    error="must be a rate such as 100/s or 60/min, or empty",
+)
+THROTTLE_CLIENT_RATE = env.str("THROTTLE_CLIENT_RATE", "", validate=_rate) or None
+THROTTLE_REFUSED_RATE = env.str("THROTTLE_REFUSED_RATE", "60/min", validate=_rate) or None
 
 CACHES = {
     "default": {
@@ -232,6 +252,8 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": TRUSTED_PROXIES,
     # `?format=` would be a second, less known way to say Accept.
     "URL_FORMAT_OVERRIDE": None,
+    # OPTIONS would describe the contract to anybody.
+    "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 

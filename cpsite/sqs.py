@@ -1,19 +1,21 @@
-"""Kombu's SQS transport with the three things changed that our promises need.
+"""Kombu's SQS transport with the things changed that our promises need.
 
 1. A message that cannot be decoded is delivered, marked as such, instead of breaking the receive
    it came in and stranding its neighbours (kombu 5.7.0 raises out of `drain_events` for several
    kinds of foreign body).
 2. A delete that SQS refused is an error for the caller. Kombu's `basic_ack` swallows every
    ClientError but AccessDenied, so a failed delete would look like a success.
-3. Closing a channel does not requeue: that is one call a message, with a delay of its own, and
+3. A send counts only when the answer holds the checksum of what was sent. Kombu ignores answers.
+4. Closing a channel does not requeue: that is one call a message, with a delay of its own, and
    what fails is pickled to a temporary file. Who consumes releases its messages itself.
 
-All three hang on documented seams where there is one: `new_sqs_client` (Kombu checks for
+They hang on documented seams where there is one: `new_sqs_client` (Kombu checks for
 overrides of it) and `do_restore`. `_message_to_python` is not documented, which is why Kombu is
 pinned and `tests/cpsite/test_kombu_contract.py` exists.
 """
 
-from typing import Any, cast
+import hashlib
+from typing import Any, Final, cast
 
 from botocore.exceptions import ClientError
 from kombu.transport import SQS
@@ -22,12 +24,32 @@ from kombu.transport import SQS
 UNDECODABLE_HEADER = "cpsite-undecodable"
 
 
-class DeleteFailed(Exception):
-    """SQS refused to delete a message, so it will be delivered again. `code` is AWS's."""
+#: Bytes of the longest message SQS takes (AWS: "Amazon SQS message quotas", 1 MiB since 2025).
+MESSAGE_BYTES: Final = 1_048_576
+
+
+class QueueRefused(Exception):
+    """SQS refused a change to one message. `code` is AWS's."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class DeleteFailed(QueueRefused):
+    """A message was not deleted, so it will be delivered again."""
+
+
+class ReleaseFailed(QueueRefused):
+    """A message was not released, so it comes back after the queue's visibility timeout."""
+
+
+class MessageTooLong(Exception):
+    """A message is longer on the wire than SQS takes."""
+
+
+class SendUnconfirmed(Exception):
+    """Something answered a send with success, but not as SQS does: it may not be SQS."""
 
 
 class Client:
@@ -38,6 +60,19 @@ class Client:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+    def send_message(self, *, MessageBody: str, **kwargs: Any) -> None:  # noqa: N803 - boto3's name
+        """Send one message; return when SQS has confirmed that very body.
+
+        Raises MessageTooLong, SendUnconfirmed, ClientError or BotoCoreError.
+        """
+        body = MessageBody.encode()
+        if len(body) > MESSAGE_BYTES:
+            raise MessageTooLong
+        answer = self._client.send_message(MessageBody=MessageBody, **kwargs)
+        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if not answer.get("MessageId") or answer.get("MD5OfMessageBody") != digest:
+            raise SendUnconfirmed
 
     def delete_message(self, **kwargs: str) -> None:
         """Delete one message. Raises DeleteFailed, which `basic_ack` lets through."""

@@ -4,6 +4,8 @@ Its content is a reading of the monotonic clock, which all processes of a host s
 clock correction moves.
 """
 
+import logging
+import os
 import threading
 import time
 from contextlib import suppress
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from uploader import metrics
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two writes; progress can come thousands of times a second.
 INTERVAL: Final = 1.0
@@ -33,9 +37,13 @@ class Heartbeat:
             if now - self._written_at >= INTERVAL:
                 self._written_at = now
                 # Replaced as a whole, so that a reader never sees half a number.
-                temporary = self._path.with_suffix(".new")
-                temporary.write_text(str(now))
-                temporary.replace(self._path)
+                temporary = self._path.with_suffix(f".{os.getpid()}")
+                try:
+                    temporary.write_text(str(now))
+                    temporary.replace(self._path)
+                except OSError as exc:
+                    # A full disk must not stop the worker; its health check will tell.
+                    logger.warning("heartbeat_not_written", extra={"error": type(exc).__name__})
 
     def remove(self) -> None:
         """Say that there is no worker any more."""

@@ -10,13 +10,13 @@ from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer
 
 from cpsite import broker
-from cpsite.sqs import UNDECODABLE_HEADER, DeleteFailed
+from cpsite.sqs import UNDECODABLE_HEADER, QueueRefused, ReleaseFailed
 
 #: Messages that one receive or one batch call takes at most (AWS: SQS API reference).
 BATCH_LIMIT: Final = 10
 
 #: What a call to SQS can fail with.
-QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, DeleteFailed)
+QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, QueueRefused)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Receiver:
             for delivery in batch:
                 # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
                 self._channel.qos.ack(delivery.kombu_message.delivery_tag)
-            client.change_message_visibility_batch(
+            answer = client.change_message_visibility_batch(
                 QueueUrl=settings.SQS_QUEUE_URL,
                 Entries=[
                     {
@@ -119,6 +119,8 @@ class Receiver:
                     for number, delivery in enumerate(batch)
                 ],
             )
+            if failed := answer.get("Failed"):
+                raise ReleaseFailed(failed[0]["Code"])
 
     def close(self) -> None:
         self._connection.close()

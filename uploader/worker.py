@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import DecodeError, Message
+from cpsite.sqs import QueueRefused
 from uploader import metrics
 from uploader.heartbeat import Heartbeat
 from uploader.receiver import BATCH_LIMIT, QUEUE_FAILURES, Delivery, Receiver
@@ -36,6 +37,8 @@ RETRY_SECONDS_MAX: Final = 900
 UNDECODABLE_RETRY_SECONDS: Final = 5
 #: Seconds to wait, at most, after failed receives.
 BACKOFF_SECONDS_MAX: Final = 30.0
+#: Failed uploads in a row after which the storage itself is taken to be away.
+OUTAGE_FAILURES: Final = 5
 #: Seconds after which a wait looks whether a signal has asked to stop.
 NOTICE_SECONDS: Final = 0.25
 
@@ -78,6 +81,7 @@ class Worker:
         self._drain = drain
         self._stopping = False
         self._failed_receives = 0
+        self._failed_stores = 0
         self._in_hand: dict[Future[None], Delivery] = {}
         # Also guards `counts`, which the threads share.
         self._changed = threading.Condition()
@@ -100,7 +104,7 @@ class Worker:
         self._heartbeat.beat()
         try:
             while not self._stopping and (limit := self._wait_for_room()):
-                if not self._receive(limit) and self._is_drained():
+                if not self._receive(self._limited_by_outage(limit)) and self._is_drained():
                     break
         finally:
             self._finish()
@@ -116,6 +120,14 @@ class Worker:
         if self._max_messages is None:
             return BATCH_LIMIT
         return min(BATCH_LIMIT, self._max_messages - self.counts.received)
+
+    def _limited_by_outage(self, limit: int) -> int:
+        """Return how many to ask for: one, after a pause, while the storage seems to be away."""
+        beyond = self._failed_stores - OUTAGE_FAILURES
+        if beyond < 0:
+            return limit
+        self._sleep(_jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(beyond, 10))))
+        return 1
 
     def _receive(self, limit: int) -> bool:
         """Receive once and hand over what came; return whether anything did."""
@@ -140,8 +152,7 @@ class Worker:
     def _back_off(self, exc: Exception) -> None:
         metrics.receives_total.labels("failed").inc()
         self._failed_receives += 1
-        longest = min(BACKOFF_SECONDS_MAX, 2.0 ** min(self._failed_receives, 10) / 2)
-        delay = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        delay = _jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(self._failed_receives, 10) / 2))
         logger.warning(
             "receive_failed",
             extra={"error": _describe(exc), "retry_in_seconds": round(delay, 1)},
@@ -200,6 +211,8 @@ class Worker:
             self._store(key, body)
         except (ClientError, BotoCoreError, OSError) as exc:
             metrics.upload_seconds.labels("failed").observe(time.perf_counter() - started)
+            with self._changed:
+                self._failed_stores += 1
             delay = min(RETRY_SECONDS * 2 ** (delivery.attempts - 1), RETRY_SECONDS_MAX)
             self._fail(delivery, message, _describe(exc), delay)
             return
@@ -227,6 +240,7 @@ class Worker:
         metrics.message_age_seconds.observe(age)
         with self._changed:
             self.counts.stored += 1
+            self._failed_stores = 0
         recorder.record(
             AuditEvent(
                 kind=Kind.STORED,
@@ -306,6 +320,11 @@ class Worker:
         self._heartbeat.remove()
 
 
+def _jittered(longest: float) -> float:
+    """Return half to all of `longest`, so that many workers do not come back as one."""
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets
+
+
 def _decode(delivery: Delivery) -> Message:
     if delivery.undecodable is not None:
         raise DecodeError(f"unreadable envelope ({delivery.undecodable})", b"")
@@ -316,4 +335,6 @@ def _describe(exc: Exception) -> str:
     """Name an error by AWS's code or its class: texts may quote a request."""
     if isinstance(exc, ClientError):
         return f"aws_{exc.response['Error']['Code']}"
+    if isinstance(exc, QueueRefused):
+        return f"aws_{exc.code}"
     return type(exc).__name__

@@ -54,6 +54,14 @@ class BodyTooLarge(exceptions.APIException):
         super().__init__(self.default_detail.format(limit=limit))
 
 
+class MessageTooLarge(exceptions.APIException):
+    """Within all limits, but full of characters that need several bytes each on the queue."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The message is longer on the queue than SQS takes. Shorten its fields."
+    default_code = "message_too_large"
+
+
 class LengthRequired(exceptions.APIException):
     """A chunked body: its length is not known before it was read, and WSGI cannot tell its end."""
 

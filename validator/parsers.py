@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any, Final, NoReturn
 
 from django.conf import settings
 from rest_framework.exceptions import UnsupportedMediaType
@@ -12,6 +12,9 @@ from rest_framework.request import Request
 
 from cpsite.message import CONTENT_TYPE
 from validator.exceptions import BodyTooLarge, LengthRequired, MalformedJSON
+
+#: Seconds that a body may stall before we give up on it.
+BODY_TIMEOUT_SECONDS: Final = 5.0
 
 
 def check_headers(request: Request) -> None:
@@ -67,11 +70,16 @@ class StrictJSONParser(BaseParser):
 
 def _read(stream: IO[bytes], parser_context: Mapping[str, Any] | None) -> bytes:
     """Return the whole body. A client that hangs up in the middle has not sent a message."""
+    environ = parser_context["request"].META if parser_context else {}
+    connection = environ.get("gunicorn.socket")
+    if connection is not None:
+        # gunicorn would wait for ever, with one of its threads.
+        connection.settimeout(BODY_TIMEOUT_SECONDS)
     body = stream.read()
-    if parser_context is not None:
-        announced = parser_context["request"].META.get("CONTENT_LENGTH")
-        if len(body) < int(announced or 0):
-            raise _Refused("The body ended early.")
+    if connection is not None:
+        connection.settimeout(None)
+    if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
+        raise _Refused("The body ended early.")
     return body
 
 

@@ -11,12 +11,20 @@ from kombu.exceptions import KombuError
 from kombu.messaging import Producer
 
 from cpsite import broker
+from cpsite.sqs import MessageTooLong, SendUnconfirmed
 from validator import metrics
-from validator.exceptions import QueueUnavailable
+from validator.exceptions import MessageTooLarge, QueueUnavailable
+from validator.outage import Outage
 
 #: Everything that SQS or the way to it can fail with. Denied access is among it: for the client
 #: that is an outage like any other, and the log says which.
-_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError)
+_FAILURES: Final = (
+    ClientError,
+    BotoCoreError,
+    KombuError,
+    OSError,
+    SendUnconfirmed,
+)
 
 
 @cache
@@ -28,6 +36,11 @@ def _producer() -> Producer:
     return Producer(channel, auto_declare=False)
 
 
+@cache
+def _outage() -> Outage:
+    return Outage(longest_try_seconds=settings.SQS_PUBLISH_TIMEOUT_SECONDS)
+
+
 # A forked child must not share the parent's sockets.
 os.register_at_fork(after_in_child=_producer.cache_clear)
 
@@ -35,9 +48,12 @@ os.register_at_fork(after_in_child=_producer.cache_clear)
 def publish_message(body: str) -> None:
     """Put one encoded message on the queue and wait until SQS has confirmed it.
 
-    Takes at most SQS_PUBLISH_TIMEOUT_SECONDS. Raises QueueUnavailable when there is no
-    confirmation, in which case SQS may have the message all the same.
+    Takes at most SQS_PUBLISH_TIMEOUT_SECONDS, and no time while SQS is known to be away. Raises
+    QueueUnavailable when there is no confirmation, in which case SQS may have the message all the
+    same, and MessageTooLarge when SQS would not take it.
     """
+    if not _outage().may_try():
+        raise QueueUnavailable
     started = time.perf_counter()
     result = "failed"
     try:
@@ -45,7 +61,11 @@ def publish_message(body: str) -> None:
             body, routing_key=broker.queue().name, serializer=broker.SERIALIZER, retry=False
         )
         result = "ok"
+        _outage().succeeded()
+    except MessageTooLong as exc:
+        raise MessageTooLarge from exc
     except _FAILURES as exc:
+        _outage().failed()
         raise QueueUnavailable from exc
     finally:
         metrics.publish_seconds.labels(result).observe(time.perf_counter() - started)

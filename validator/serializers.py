@@ -1,6 +1,7 @@
 """The token and the contract: what a request must hold to become a message."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, cast
 
 from django.conf import settings
@@ -85,13 +86,12 @@ class EnvelopeSerializer(ExactSerializer):
     contract.
     """
 
-    token = serializers.CharField(
-        required=False, write_only=True, help_text="Or as `Authorization: Bearer …`."
-    )
+    token = serializers.CharField(required=False, help_text="Or as `Authorization: Bearer …`.")
     data = DataSerializer()  # type: ignore[assignment] # the contract's name for it
 
-    def identify(self) -> str:
-        """Return the client whose token this is.
+    @cached_property
+    def client(self) -> str:
+        """The client whose token this is.
 
         Raises NotAnObject, TokenMissing, TokenUnknown or TokenCheckUnavailable.
         """
@@ -110,6 +110,6 @@ class EnvelopeSerializer(ExactSerializer):
         return client
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        client = self.identify()
+        client = self.client
         contract = {name: value for name, value in data.items() if name != "token"}
         return {"client": client, **super().to_internal_value(contract)}

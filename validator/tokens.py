@@ -54,10 +54,19 @@ def parse_tokens(text: str) -> dict[str, tuple[str, ...]]:
     if not text.startswith("{"):
         return _validated({DEFAULT_CLIENT: [text]})
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_unique)
+    except InvalidTokens:
+        raise
     except (ValueError, RecursionError):
         raise InvalidTokens("it starts like JSON but is not") from None
     return _validated(document)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise InvalidTokens("a client stands there twice")
+    return document
 
 
 def _validated(document: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
@@ -124,8 +133,9 @@ def read_parameter() -> str:
 class TokenStore:
     """The tokens that are valid now.
 
-    `read` returns the configuration text; it is called again every `refresh_seconds`, by a
-    thread of its own, so that no request waits for it. With None it is read once.
+    `read` returns the configuration text and must be bounded in time. It is called again every
+    `refresh_seconds`, in a thread, so that no request waits for it, but for the first one after
+    two intervals without any. With None it is read once.
     """
 
     def __init__(
@@ -147,7 +157,11 @@ class TokenStore:
         if self._tokens is None:
             self._load_first()
         elif self._refresh_seconds is not None and self._clock() >= self._next_read:
-            self._refresh_aside()
+            if self._clock() >= self._next_read + self._refresh_seconds:
+                # Nobody has asked for so long that what is known may be wrong by now: wait.
+                self._refresh_now()
+            else:
+                self._refresh_aside()
         if self._tokens is None:
             raise TokensUnavailable
         return self._tokens
@@ -155,6 +169,11 @@ class TokenStore:
     def _load_first(self) -> None:
         with self._reading:
             if self._tokens is None and self._clock() >= self._next_read:
+                self._load()
+
+    def _refresh_now(self) -> None:
+        with self._reading:
+            if self._clock() >= self._next_read:
                 self._load()
 
     def _refresh_aside(self) -> None:

@@ -52,11 +52,8 @@ class MessageView(APIView):
 
     def get_serializer(self) -> EnvelopeSerializer:
         """Give the browsable API's form something to fill in."""
-        example = dict.fromkeys(FIELD_NAMES, "some text")
-        serializer = EnvelopeSerializer({"data": example})
-        serializer.fields["token"].write_only = False
-        serializer.instance = {"token": "your token", "data": example}
-        return serializer
+        data = dict.fromkeys(FIELD_NAMES, "some text")
+        return EnvelopeSerializer({"token": "your token", "data": data})
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         self.started = time.perf_counter()
@@ -80,7 +77,7 @@ class MessageView(APIView):
         token = bearer_token(request)
         self.client = "" if token is None else owner_of(token)
         serializer = EnvelopeSerializer(data=request.data, context={"bearer_client": self.client})
-        self.client = serializer.identify()
+        self.client = serializer.client
         self._throttle(ClientThrottle())
         serializer.is_valid(raise_exception=True)
         message = Message.accept(client=self.client, data=serializer.validated_data["data"])
@@ -153,6 +150,7 @@ class MessageView(APIView):
                 "reason": reason,
                 "client": self.client or None,
                 "source_ip": address,
+                "duration_ms": self._duration_ms(),
                 "message_id": str(self.message_id) if self.message_id else None,
                 "cause": type(exc.__cause__).__name__ if exc.__cause__ else None,
             },

@@ -119,7 +119,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Object")
     def object_link(self, event: AuditEvent) -> str | SafeString:
-        if not event.object_key or settings.MESSAGES_DIRECTORY:
+        if not event.object_key or not settings.S3_BUCKET:
             return event.object_key or "-"
         url = reverse("admin:audit_auditevent_object", args=[event.pk])
         return format_html('<a href="{}">{}</a>', url, event.object_key)
@@ -136,8 +136,8 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         event = self.get_object(request, str(event_id))
         if event is None or not event.object_key or not self.has_view_permission(request, event):
             raise Http404("There is no such object.")
-        if settings.MESSAGES_DIRECTORY:
-            raise Http404("Objects are kept in a directory here.")
+        if not settings.S3_BUCKET:
+            raise Http404("S3_BUCKET is not set here.")
         return redirect(storages["messages"].url(event.object_key))
 
     def changelist_view(

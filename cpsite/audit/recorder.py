@@ -66,16 +66,29 @@ class AuditRecorder:
     def _start_thread(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="audit", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no thread to give: the next event tries
+                    logger.exception("audit_thread_not_started")
+                    return
+                self._thread = thread
 
     def _run(self) -> None:
         while True:
             event = self._events.get()
-            stopping = self.write_pending(event) if event is not None else True
-            if stopping:
+            if event is None or self._write_guarded(event):
                 close_old_connections()
                 return
+
+    def _write_guarded(self, event: AuditEvent) -> bool:
+        """Write what has gathered; an error that nobody foresaw must not end the thread."""
+        try:
+            return self.write_pending(event)
+        except Exception:
+            logger.exception("audit_write_failed_unexpectedly")
+            _lose(self._in_hand, "internal_error")
+            return False
 
     def write_pending(self, first: AuditEvent | None = None) -> bool:
         """Write what has gathered, starting with `first`; return True when asked to stop."""
@@ -168,6 +181,9 @@ def _lose(events: list[AuditEvent], cause: str) -> None:
                 "object_key": event.object_key,
                 "payload_sha256": event.payload_sha256,
                 "occurred_at": event.occurred_at.isoformat(),
+                "accepted_at": event.accepted_at.isoformat() if event.accepted_at else None,
+                "attempts": event.attempts,
+                "duration_ms": event.duration_ms,
             },
         )
 

@@ -11,7 +11,7 @@ from urllib.error import URLError
 
 from cpsite.devstack import configuration, embedded_aws
 from cpsite.devstack.configuration import ADMIN, BUCKET, HOST, QUEUE, ROOT, CannotStart
-from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor
+from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
 
 BANNER = """
 cpsite is running. Ctrl-C stops it; what it holds stays in {state}.
@@ -80,7 +80,6 @@ def _run(config: configuration.Configuration) -> int:
         print("Starting the embedded AWS, the validator and the uploader …", flush=True)
         try:
             supervisor.start(aws)
-            embedded_aws.create_resources(config)
             _prepare_django(config)
             supervisor.start(uploader)
             supervisor.start(validator)
@@ -89,9 +88,9 @@ def _run(config: configuration.Configuration) -> int:
         except Stopped:
             pass
         finally:
-            print("Stopping …", flush=True)
+            tell("Stopping …")
             supervisor.stop()
-    print("Stopped.", flush=True)
+    tell("Stopped.")
     return 0
 
 
@@ -106,6 +105,9 @@ def _children(config: configuration.Configuration) -> tuple[Child, Child, Child]
             command=[str(config.ministack)],
             environment=config.aws_environment(),
             is_ready=lambda: embedded_aws.is_up(config),
+            # Also after a crash, which the queues do not outlive.
+            on_ready=lambda: embedded_aws.create_resources(config),
+            may_be_hurried=False,
             log=config.state / "ministack.log",
         ),
         Child(

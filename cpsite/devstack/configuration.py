@@ -16,9 +16,10 @@ DLQ: Final = "cpsite-messages-dlq"
 BUCKET: Final = "cpsite-messages"
 ADMIN: Final = "admin"
 
-#: Never the caller's own credentials: a mistaken endpoint must not reach a real account.
 _CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-_FOREIGN: Final = {"AWS_PROFILE", "AWS_SESSION_TOKEN", "API_TOKENS_PARAMETER"}
+#: What the stack sets itself or must not see: neither the caller's AWS account, by whichever of
+#: boto3's many variables, nor another database, whose admin's password would be changed.
+_FOREIGN: Final = ("AWS_", "API_TOKENS", "DATABASE_URL", "DJANGO_")
 
 
 class CannotStart(Exception):
@@ -62,7 +63,7 @@ class Configuration:
 
     def aws_environment(self) -> dict[str, str]:
         """Return the environment of the embedded AWS."""
-        return os.environ | {
+        return _inherited() | {
             "GATEWAY_PORT": str(self.aws_port),
             "BIND_HOST": HOST,
             "MINISTACK_REGION": self.region,
@@ -76,15 +77,15 @@ class Configuration:
 
     def service_environment(self) -> dict[str, str]:
         """Return the environment of both services: the caller's, with what the stack decides."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         account = f"{self.endpoint}/000000000000"
         return {
-            "DATABASE_URL": f"sqlite:///{self.state / 'cpsite.sqlite3'}",
             # Ctrl-C waits for the poll under way, so a short one here.
             "UPLOADER_WAIT_SECONDS": "2",
             "LOG_FORMAT": "text",
-            **inherited,
+            **_inherited(),
             **_CREDENTIALS,
+            "DATABASE_URL": os.environ.get("DEVSTACK_DATABASE_URL")
+            or f"sqlite:///{self.state / 'cpsite.sqlite3'}",
             "AWS_REGION": self.region,
             "AWS_ENDPOINT_URL": self.endpoint,
             "SQS_QUEUE_URL": f"{account}/{QUEUE}",
@@ -101,6 +102,10 @@ class Configuration:
         }
 
 
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+
+
 def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configuration:
     """Read the environment and the secrets kept in `state`, which are made on the first run.
 
@@ -115,7 +120,7 @@ def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configu
         aws_port=_port("AWS_PORT", 4566),
         validator_metrics_port=_port("VALIDATOR_METRICS_PORT", 9100),
         uploader_metrics_port=_port("UPLOADER_METRICS_PORT", 9101),
-        visibility_timeout_seconds=_number("VISIBILITY_TIMEOUT_SECONDS", 30, most=43_200),
+        visibility_timeout_seconds=_number("VISIBILITY_TIMEOUT_SECONDS", 60, most=43_200),
         region=os.environ.get("AWS_REGION") or "us-east-1",
         api_tokens=os.environ.get("API_TOKENS") or saved["token"],
         secret_key=saved["secret_key"],

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,12 @@ DEATHS_ALLOWED: Final = 5
 HEALTHY_AFTER: Final = 30.0
 POLL_INTERVAL: Final = 0.1
 LAST_LINES: Final = 20
+
+
+def tell(line: str) -> None:
+    """Print a line, to whoever may still be listening: stopping must not fail for want of it."""
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 class Stopped(Exception):
@@ -43,6 +49,11 @@ class Child:
     is_ready: Callable[[], bool]
     ready_within: float = 30.0
     stop_within: float = 25.0
+    #: What to do each time the process has become ready, restarts included.
+    on_ready: Callable[[], None] | None = None
+    #: False for a process that must save its state: not even a second signal hurries it.
+    may_be_hurried: bool = True
+    is_prepared: bool = False
     log: Path | None = None
     process: subprocess.Popen[str] | None = None
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
@@ -52,7 +63,7 @@ class Child:
     _pump: threading.Thread | None = None
 
     def start(self) -> None:
-        self.started_at, self.restart_at = time.monotonic(), None
+        self.started_at, self.restart_at, self.is_prepared = time.monotonic(), None, False
         self.process = subprocess.Popen(
             self.command,
             env=self.environment,
@@ -73,8 +84,10 @@ class Child:
         with self._open_sink() as sink:
             for line in self.process.stdout:
                 self.lines.append(line)
-                sink.write(line if self.log else f"{self.name:<9} | {line}")
-                sink.flush()
+                # A terminal that is gone must not block the child's pipe.
+                with suppress(OSError):
+                    sink.write(line if self.log else f"{self.name:<9} | {line}")
+                    sink.flush()
 
     def _open_sink(self) -> AbstractContextManager[TextIO]:
         if self.log is None:
@@ -86,18 +99,26 @@ class Child:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def stop(self) -> None:
-        """End the process by SIGTERM, or by SIGKILL when it takes longer than it may."""
+    def prepare(self) -> None:
+        """Do, once in each life of the process, what is to be done when it is ready."""
+        self.is_prepared = True
+        if self.on_ready is not None:
+            self.on_ready()
+
+    def stop(self, is_hurried: Callable[[], bool] = lambda: False) -> None:
+        """End the process by SIGTERM, or by SIGKILL when it takes too long or is hurried."""
         if self.process is None:
             return
         if self.is_alive:
             self.process.terminate()
-        try:
-            self.process.wait(self.stop_within)
-        except subprocess.TimeoutExpired:
-            print(f"{self.name} did not stop within {self.stop_within:.0f} s: killed", flush=True)
-            self.process.kill()
-            self.process.wait()
+        until = time.monotonic() + self.stop_within
+        while self.is_alive:
+            if time.monotonic() > until or (self.may_be_hurried and is_hurried()):
+                tell(f"{self.name} did not stop in time: killed")
+                self.process.kill()
+                self.process.wait()
+            else:
+                time.sleep(POLL_INTERVAL)
         if self._pump is not None:
             self._pump.join(timeout=5)
 
@@ -118,7 +139,8 @@ class Supervisor:
         self._signals = 0
 
     def install_signal_handlers(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGHUP: somebody has closed the terminal.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -136,6 +158,7 @@ class Supervisor:
             if time.monotonic() > until:
                 raise child.failure(f"was not ready within {child.ready_within:.0f} s")
             time.sleep(POLL_INTERVAL)
+        child.prepare()
 
     def watch(self) -> None:
         """Keep the children alive until a signal comes. Raises ChildFailed."""
@@ -146,6 +169,8 @@ class Supervisor:
 
     def _tend(self, child: Child) -> None:
         if child.is_alive or child.process is None:
+            if not child.is_prepared and child.is_ready():
+                child.prepare()
             return
         now = time.monotonic()
         if child.restart_at is None:
@@ -154,18 +179,15 @@ class Supervisor:
                 raise child.failure(f"has died {child.deaths} times in a row")
             delay = RESTART_DELAY * 2 ** (child.deaths - 1)
             child.restart_at = now + delay
-            print(
+            tell(
                 f"{child.name} ended with status {child.process.returncode}; "
-                f"starting it again in {delay:.0f} s",
-                flush=True,
+                f"starting it again in {delay:.0f} s"
             )
         elif now >= child.restart_at:
             child.start()
 
     def stop(self) -> None:
-        """Stop all, in order; a signal that comes meanwhile kills what is left."""
+        """Stop all, in order; a signal that comes meanwhile kills what may be hurried."""
         before = self._signals
         for child in self._stop_order:
-            if self._signals > before:
-                child.stop_within = 0
-            child.stop()
+            child.stop(lambda: self._signals > before)

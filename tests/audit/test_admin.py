@@ -92,7 +92,7 @@ def test_filters_offer_a_bounded_number_of_values(monkeypatch, admin_client, eve
     assert spec.lookup_choices == [("alice", "alice")]
 
 
-def test_an_event_shows_its_messages_timeline_and_object(admin_client, events):
+def test_an_event_shows_its_messages_timeline_and_object(admin_client, events, bucket):
     page = admin_client.get(f"{LIST}{events[0].pk}/change/").content.decode()
     accepted, stored = page.index(">accepted<"), page.index(">stored<")
     assert accepted < stored
@@ -172,8 +172,8 @@ def test_without_an_object_there_is_no_link(admin_client, events, index):
     assert answer.status_code == 404
 
 
-def test_objects_in_a_directory_have_no_link(admin_client, events, settings, tmp_path):
-    settings.MESSAGES_DIRECTORY = str(tmp_path)
+def test_where_no_bucket_is_known_there_is_no_link(admin_client, events, settings):
+    settings.S3_BUCKET = ""
     url = reverse("admin:audit_auditevent_object", args=[events[1].pk])
     assert admin_client.get(url).status_code == 404
     page = admin_client.get(f"{LIST}{events[1].pk}/change/").content.decode()

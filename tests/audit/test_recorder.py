@@ -1,6 +1,7 @@
 import logging
 import os
 import threading
+import time
 import uuid
 
 import pytest
@@ -194,6 +195,33 @@ def test_a_stopping_process_does_not_wait_for_the_database(recorder, failing, sl
     recorder.write_pending()
     assert slept == []
     assert len(lost()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_unforeseen_error_does_not_end_the_thread(recorder, monkeypatch, lost, failing):
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+    failing.append(RuntimeError("nobody thought of this"))
+    recorder.record(_event(client="first"))
+    for _ in range(1000):
+        if not failing:
+            break
+        time.sleep(0.01)
+    recorder.record(_event(client="second"))
+    recorder.close()
+    assert [event.client for event in AuditEvent.objects.all()] == ["second"]
+    assert [line.client for line in lost()] == ["first"]
+
+
+def test_a_thread_that_cannot_start_fails_nobody(recorder, monkeypatch, caplog):
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    recorder.record(_event())
+    assert "audit_thread_not_started" in caplog.text
+    assert recorder._events.qsize() == 1
 
 
 def test_a_forked_child_starts_with_an_empty_buffer(recorder):

@@ -103,6 +103,26 @@ def test_a_value_of_the_wrong_type_is_one_line_that_names_the_variable():
     assert "Traceback" not in checked.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("THROTTLE_CLIENT_RATE", "100"),
+        ("THROTTLE_CLIENT_RATE", "5/x"),
+        ("THROTTLE_REFUSED_RATE", "0/s"),
+        ("S3_PREFIX", "/messages/"),
+        ("S3_PREFIX", "messages"),
+        ("S3_PREFIX", "data//messages/"),
+        ("S3_PREFIX", "../messages/"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_that_could_only_fail_later_fails_now(name, value):
+    checked = _manage("check", **{name: value})
+    assert checked.returncode == 1
+    assert name in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
 def test_gunicorn_refuses_to_start_without_tokens_and_says_so():
     clean = {name: value for name, value in PRODUCTION.items() if "TOKENS" not in name}
     started = subprocess.run(

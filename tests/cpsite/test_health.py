@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from django.db import OperationalError
 
@@ -51,6 +53,24 @@ def test_without_the_database_it_is_degraded_but_takes_messages(client, queue, m
         "status": "degraded",
         "checks": {"tokens": "ok", "queue": "ok", "database": "unavailable"},
     }
+
+
+def test_an_optional_probe_that_hangs_hangs_nobody(monkeypatch):
+    monkeypatch.setattr(health, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "OPTIONAL_SECONDS", 0.05)
+    asked, go_on = [], threading.Event()
+
+    def hang():
+        asked.append(1)
+        go_on.wait(30)
+
+    watched = health.Readiness(optional={"database": hang})
+    for _ in range(3):
+        assert watched.results() == {"database": "unavailable"}
+    assert len(asked) == 1  # one thread that hangs, not one for each question
+    go_on.set()
+    watched._hanging["database"].join(30)
+    assert watched.results() == {"database": "ok"}
 
 
 def test_probes_are_asked_at_most_every_few_seconds(monkeypatch):

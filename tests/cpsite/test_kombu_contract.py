@@ -4,6 +4,7 @@ When an upgrade of Kombu fails here, read `cpsite/sqs.py`, `cpsite/broker.py` an
 `uploader/receiver.py` against its new source before moving the pin.
 """
 
+import hashlib
 import inspect
 import json
 
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from kombu.connection import Connection
 from kombu.messaging import Producer
+from kombu.serialization import loads
 from kombu.transport import SQS, virtual
 
 from cpsite import broker, sqs
@@ -32,6 +34,9 @@ class RecordingClient:
             self.calls.append((name, kwargs))
             if self._error is not None:
                 raise self._error
+            if name == "send_message":
+                digest = hashlib.md5(kwargs["MessageBody"].encode()).hexdigest()
+                return {"MessageId": "m-1", "MD5OfMessageBody": digest}
             if name == "receive_message":
                 return {"Messages": self._receive.pop(0)} if self._receive else {}
             return {}
@@ -92,6 +97,19 @@ def test_a_failed_send_reaches_the_caller(recorded):
     with pytest.raises(ClientError):
         producer.publish("x", routing_key="q", serializer=broker.SERIALIZER, retry=False)
     assert len(recorded.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"MessageId": "m-1"}, {"MessageId": "m-1", "MD5OfMessageBody": "0" * 32}]
+)
+def test_an_answer_that_is_not_sqs_confirming_this_body_is_no_success(recorded, answer):
+    client = sqs.Client(type("Stranger", (), {"send_message": lambda self, **kwargs: answer})())
+    with pytest.raises(sqs.SendUnconfirmed):
+        client.send_message(QueueUrl="q", MessageBody="x")
+
+
+def test_kombus_own_json_decoder_stays():
+    assert loads('{"a": 1}', "application/json", "utf-8", accept=["application/json"]) == {"a": 1}
 
 
 def test_consuming_asks_for_nothing_but_messages(recorded):

@@ -72,6 +72,7 @@ def _broken(**changes):
         _broken(accepted_at="yesterday"),
         _broken(accepted_at="2026-11-23T23:59:59"),
         _broken(accepted_at=1),
+        _broken(accepted_at="0001-01-01T00:00:00+14:00"),
         _broken(client=None),
         _broken(data=[]),
         _broken(data={"field1": 1}),

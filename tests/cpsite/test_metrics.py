@@ -20,9 +20,19 @@ def test_serves_this_process_values():
 
 
 def test_several_workers_may_share_the_port():
-    first = metrics.serve("127.0.0.1", 0)
-    second = metrics.serve("127.0.0.1", first.server_port)
+    first = metrics.serve("127.0.0.1", 0, shared=True)
+    second = metrics.serve("127.0.0.1", first.server_port, shared=True)
     for server in (first, second):
+        server.shutdown()
+        server.server_close()
+
+
+def test_another_service_may_not_share_the_port():
+    server = metrics.serve("127.0.0.1", 0)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            metrics.serve("127.0.0.1", server.server_port)
+    finally:
         server.shutdown()
         server.server_close()
 

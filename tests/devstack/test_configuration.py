@@ -53,19 +53,25 @@ def test_tokens_of_the_caller_are_respected(read):
 
 
 def test_the_callers_aws_account_is_out_of_reach(read):
-    environment = read(
+    config = read(
         AWS_ACCESS_KEY_ID="real",
         AWS_SECRET_ACCESS_KEY="real",
         AWS_SESSION_TOKEN="real",
         AWS_PROFILE="real",
         AWS_ENDPOINT_URL="https://real",
-    ).service_environment()
-    assert "real" not in environment.values()
+        AWS_ENDPOINT_URL_SQS="https://real",
+        AWS_ENDPOINT_URL_S3="https://real",
+    )
+    for environment in (config.service_environment(), config.aws_environment()):
+        assert not [name for name, value in environment.items() if "real" in value]
+    environment = config.service_environment()
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
 
 
-def test_a_database_of_the_caller_is_respected(read):
-    config = read(DATABASE_URL="postgresql://db/cpsite")
+def test_only_a_database_meant_for_the_stack_is_used(read):
+    config = read(DATABASE_URL="postgresql://elsewhere/product")
+    assert config.service_environment()["DATABASE_URL"].startswith("sqlite:///")
+    config = read(DEVSTACK_DATABASE_URL="postgresql://db/cpsite")
     assert config.service_environment()["DATABASE_URL"] == "postgresql://db/cpsite"
 
 

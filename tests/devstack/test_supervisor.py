@@ -158,13 +158,53 @@ def test_a_second_signal_kills_what_is_left(make_child):
         supervisor.start(child)
     stop_first = first.stop
 
-    def interrupted():
+    def interrupted(is_hurried=lambda: False):
         supervisor._on_signal(signal.SIGINT, None)
-        stop_first()
+        stop_first(is_hurried)
 
     first.stop = interrupted
     supervisor.stop()
     assert second.process.returncode == -signal.SIGKILL
+
+
+def test_a_process_that_must_save_its_state_is_not_hurried(make_child, tmp_path):
+    saved = tmp_path / "saved"
+    child = make_child(
+        "import signal, sys, time\n"
+        f"def end(*_): time.sleep(.5); open({str(saved)!r}, 'w'); sys.exit(0)\n"
+        f"signal.signal(signal.SIGTERM, end)\nprint('up')\n{FOREVER}",
+        may_be_hurried=False,
+    )
+    child.is_ready = lambda: "up\n" in child.lines
+    _supervise(child).start(child)
+    child.stop(is_hurried=lambda: True)
+    assert saved.exists()
+    assert child.process.returncode == 0
+
+
+def test_what_a_process_needs_is_done_in_each_of_its_lives(make_child):
+    prepared = []
+    child = make_child(FOREVER, on_ready=lambda: prepared.append(child.process.pid))
+    supervisor = _supervise(child)
+    supervisor.start(child)
+    child.process.kill()
+    child.process.wait()
+    for _ in range(1000):
+        supervisor._tend(child)
+        if len(prepared) == 2:
+            break
+        time.sleep(0.01)
+    assert len(set(prepared)) == 2
+    supervisor._tend(child)
+    assert len(prepared) == 2
+
+
+def test_telling_nobody_is_no_error(monkeypatch):
+    def broken(*args, **kwargs):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    module.tell("anybody?")
 
 
 def test_output_goes_to_the_log_file_where_there_is_one(make_child, tmp_path):

@@ -208,6 +208,20 @@ def test_every_202_has_exactly_one_object_though_the_uploader_is_killed(devstack
     assert devstack.child("run_uploader") not in {None, killed[0]}
 
 
+def test_after_a_crash_of_the_embedded_aws_messages_are_accepted_again(devstack):
+    devstack.start()
+    os.kill(devstack.child("ministack"), signal.SIGKILL)
+    wait_for(lambda: devstack.post(devstack.token(), factories.fields())[0] == 202, "a 202", 120)
+
+
+def test_closing_the_terminal_stops_everything(devstack):
+    run = devstack.start()
+    run.signal(signal.SIGHUP)
+    assert run.wait() == 0
+    for port in devstack.ports.values():
+        assert subprocess.call(["bash", "-c", f"! true > /dev/tcp/127.0.0.1/{port}"]) == 0
+
+
 def test_a_busy_port_is_one_clear_line(devstack):
     devstack.start()
     other = devstack.run(AWS_PORT=str(free_port()))

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ import boto3
 import pytest
 
 from tests import factories
-from tests.end_to_end.conftest import wait_for
+from tests.end_to_end.conftest import ROOT, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
@@ -85,6 +87,11 @@ def test_metrics_add_up_over_several_gunicorn_workers(services):
     scrapes = {services.metric("VALIDATOR_METRICS_PORT", name) for _ in range(10)}
     assert scrapes == {40.0}
     name = 'validator_publish_seconds_count{result="ok"}'
+    assert services.metric("VALIDATOR_METRICS_PORT", name) == 40
+    name = (
+        "django_http_responses_total_by_status_view_method_total"
+        '{method="POST",status="202",view="messages"}'
+    )
     assert services.metric("VALIDATOR_METRICS_PORT", name) == 40
     assert services.get("/metrics")[0] == 404  # never on the public port
 
@@ -230,7 +237,7 @@ def test_without_the_database_intake_and_storing_go_on(services, tmp_path):
 
 
 def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
-    services.validator(THROTTLE_REFUSED_RATE="10000/min")
+    validator = services.validator(THROTTLE_REFUSED_RATE="10000/min")
 
     def raw(text, *, shutdown=False):
         with socket.create_connection(("127.0.0.1", services.port), timeout=20) as connection:
@@ -257,3 +264,81 @@ def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
     assert raw(b"nonsense\r\n\r\n")[0] == 400
     assert services.queue.count() == {"visible": 0, "in_flight": 0}
     assert services.post(_data(1))[0] == 202
+    # What is left of a body after its Content-Length is no request, and none of it may be told.
+    secret = json.dumps(
+        {"data": factories.fields(field1="private words"), "token": "alice-token-1"}
+    )
+    cases = [
+        head + b"Content-Length: 5\r\n\r\n" + secret.encode(),
+        b"GET / HTTP/1.1\r\nAuthorization Bearer alice-token-1\r\n\r\n",
+        secret.encode() + b"\r\n\r\n",
+    ]
+    for case in cases:
+        with socket.create_connection(("127.0.0.1", services.port), timeout=20) as connection:
+            connection.sendall(case)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert b" 400 " in answer
+        assert b"alice-token" not in answer
+        assert b"private" not in answer
+    log = validator.log.read_text()
+    assert "request_unreadable" in log
+    assert "alice-token" not in log
+    assert "private" not in log
+
+
+def test_bodies_that_stall_do_not_hold_the_threads(services):
+    services.validator(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    stalled = [socket.create_connection(("127.0.0.1", services.port)) for _ in range(2)]
+    for connection in stalled:
+        connection.sendall(head + b"Content-Length: 100\r\n\r\n{")
+    assert services.get("/health/live")[0] == 200
+    for connection in stalled:
+        assert b" 400 " in connection.recv(100)
+        connection.close()
+
+
+def test_while_sqs_hangs_health_checks_are_answered(services):
+    services.validator(WEB_CONCURRENCY="1", WEB_THREADS="4", SQS_PUBLISH_TIMEOUT_SECONDS="2")
+    hanging = socket.create_server(("127.0.0.1", 0), backlog=100)
+    services.started[-1].kill()
+    wrong = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+    process = services._start(
+        "hanging",
+        ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"],
+        AWS_ENDPOINT_URL=wrong,
+        WEB_CONCURRENCY="1",
+        WEB_THREADS="4",
+        SQS_PUBLISH_TIMEOUT_SECONDS="2",
+    )
+    wait_for(lambda: services.get("/health/live")[0] == 200, "the validator")
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda number: services.post(_data(number)), range(48)))
+    assert {status for status, _ in answers} == {503}
+    assert {answer["code"] for _, answer in answers} == {"queue_unavailable"}
+    durations = [
+        line["duration_ms"] for line in process.lines() if line["event"] == "message_refused"
+    ]
+    # Four threads found out by waiting; the rest was told at once.
+    assert sum(duration > 1000 for duration in durations) <= 12
+    assert services.get("/health/live")[0] == 200
+    hanging.close()
+
+
+def test_a_stop_is_heard_when_nobody_reads_the_log_any_more(services):
+    heartbeat = services.scratch / "heartbeat"
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "run_uploader"],
+        cwd=ROOT,
+        env=services.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=write,
+    )
+    os.close(write)
+    wait_for(heartbeat.exists, "the uploader")
+    os.close(read)
+    process.terminate()
+    # 120 is Python's own status for an output stream that it could not flush at its end.
+    assert process.wait(60) in {0, 120}

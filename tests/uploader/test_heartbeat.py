@@ -51,6 +51,13 @@ def test_without_a_readable_beat_there_is_no_age(path, content):
     assert age(path) is None
 
 
+def test_a_beat_that_cannot_be_written_stops_nobody(path, caplog):
+    beating = Heartbeat(path)
+    path.mkdir()  # so that the file cannot take its place
+    beating.beat()
+    assert "heartbeat_not_written" in caplog.text
+
+
 def test_a_removed_heartbeat_is_gone(path):
     beating = Heartbeat(path)
     beating.beat()

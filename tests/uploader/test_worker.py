@@ -357,6 +357,38 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
     assert queue.count()["in_flight"] == 1
 
 
+def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, caplog):
+    publish()
+    worker = make_worker(store=Failing(_client_error("SlowDown")))
+    client = worker._receiver._channel.sqs(queue.url.rpartition("/")[2])._client
+    monkeypatch.setattr(
+        client,
+        "change_message_visibility_batch",
+        lambda **kwargs: {"Failed": [{"Id": "0", "Code": "InternalError"}]},
+    )
+    worker.run()
+    (line,) = [record for record in caplog.records if record.getMessage() == "release_failed"]
+    assert line.error == "aws_InternalError"
+
+
+def test_while_the_storage_is_away_there_is_one_try_after_each_pause(
+    make_worker, queue, bucket, monkeypatch
+):
+    publish(30)
+    error = EndpointConnectionError(endpoint_url="http://s3")
+    worker = make_worker(store=Failing(*[error] * 13), concurrency=1)
+    limits, slept = [], []
+    receive = worker._receiver.receive
+    monkeypatch.setattr(worker, "_sleep", slept.append)
+    monkeypatch.setattr(worker._receiver, "receive", lambda n: limits.append(n) or receive(n))
+    worker.run()
+    assert limits[0] == 10  # nothing is known to be wrong yet
+    assert 1 in limits
+    assert slept == sorted(slept)[: len(slept)] or max(slept) <= 30
+    assert limits[-1] == 10  # it is back
+    assert len(bucket.keys()) == 30 - 13
+
+
 def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkeypatch, audit):
     from django.db import OperationalError
     from django.db.models import QuerySet
@@ -390,6 +422,10 @@ def test_metrics_follow_the_messages(make_worker, queue, bucket):
     publish(2)
     make_worker().run()
     assert metrics.messages_total.labels("stored")._value.get() == stored + 2
+    for histogram in (metrics.upload_seconds.labels("stored"), metrics.message_age_seconds):
+        assert sum(bucket.get() for bucket in histogram._buckets) >= 2
+    progress = metrics.last_progress_timestamp_seconds._value.get()
+    assert time.time() - progress < 60
     assert metrics.receives_total.labels("empty")._value.get() > empty
     assert metrics.in_flight._value.get() == 0
     assert metrics.oldest_message_age_seconds._value.get() == pytest.approx(0, abs=0.01)

@@ -85,6 +85,30 @@ def test_the_longest_possible_message_fits_into_sqs(client, queue, settings):
     assert 900_000 < len(wire) < 1_048_576
 
 
+def test_a_message_that_grows_too_long_on_the_queue_is_a_413(client, queue, audit):
+    # DEL is one byte in a body and six on the queue: the one character that grows more than text.
+    data = dict.fromkeys(factories.fields(), "\x7f" * 65_536)
+    raw = json.dumps(factories.envelope(data=data), ensure_ascii=False)
+    answer = client.post("/", raw, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (413, "message_too_large")
+    assert audit()[0].reason == "message_too_large"
+    assert queue.bodies() == []
+
+
+@pytest.mark.parametrize(
+    ("token", "result"),
+    [(factories.ALICE, "valid"), ("wrong-token", "unknown"), (None, "missing")],
+)
+def test_each_request_checks_its_token_once(client, queue, token, result):
+    counter = metrics.tokens_total.labels(result)
+    before = counter._value.get()
+    payload = factories.envelope(token=token)
+    if token is None:
+        del payload["token"]
+    post(client, payload)
+    assert counter._value.get() == before + 1
+
+
 def test_acceptance_is_audited(client, queue, audit):
     answer = post(client, REMOTE_ADDR="192.0.2.7")
     (event,) = audit()

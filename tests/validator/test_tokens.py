@@ -43,6 +43,7 @@ def test_json_names_the_clients():
         ('{"alice": ["one-token-1", "one-token-2", "one-token-3"]}', "one or two"),
         ('{"alice": [12345678]}', "8 to 512"),
         ('{"alice": "same-token", "bob": "same-token"}', "twice"),
+        ('{"alice": "long-enough", "alice": "other-token"}', "twice"),
     ],
 )
 def test_anything_else_is_refused_without_quoting_a_token(text, problem):
@@ -129,6 +130,16 @@ def test_rotation_needs_no_restart(clock):
     _wait_for_refresh(store)
     assert store.current().owner("second-token") == "default"
     assert store.current().owner("first-token") is None
+    assert parameter.reads == 2
+
+
+def test_after_a_quiet_spell_the_first_request_sees_the_rotation(clock):
+    parameter = Parameter("first-token", "second-token")
+    store = _store(parameter, clock)
+    store.current()
+    clock[0] += 36_000
+    assert store.current().owner("first-token") is None
+    assert store.current().owner("second-token") == "default"
     assert parameter.reads == 2
 
 

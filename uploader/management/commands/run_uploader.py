@@ -3,9 +3,8 @@
 import logging
 import os
 import signal
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
 from cpsite import checks, metrics
+from cpsite.arguments import positive
 from cpsite.audit.recorder import recorder
 from uploader import storage
 from uploader.heartbeat import Heartbeat
@@ -33,17 +33,6 @@ BANNER = """
  .> metrics:      http://{metrics_host}:{metrics_port}/metrics
  .> endpoint:     {endpoint}
 """
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0. Raises ArgumentTypeError, which becomes a usage error."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
 
 
 class Command(BaseCommand):
@@ -141,9 +130,10 @@ def stopped_by_signals(worker: Worker) -> Iterator[None]:
             # Not SystemExit: that would wait for the threads. Nothing is lost by it, because
             # what is not stored is not deleted.
             os._exit(128 + number)
-        # No logging here: the interrupted thread may hold its lock.
-        os.write(2, b"uploader: finishing what has begun; once more quits at once\n")
         worker.stop()
+        # No logging here: the interrupted thread may hold its lock. And nobody may be listening.
+        with suppress(OSError):
+            os.write(2, b"uploader: finishing what has begun; once more quits at once\n")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from cpsite.arguments import positive
 from cpsite.audit.models import AuditEvent
 
 _UNITS = {"d": "days", "h": "hours"}
@@ -38,7 +39,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--batch-size",
-            type=int,
+            type=positive,
             default=1_000,
             metavar="N",
             help="rows to delete at a time (default: %(default)s)",
