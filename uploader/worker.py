@@ -104,30 +104,31 @@ class Worker:
         self._heartbeat.beat()
         try:
             while not self._stopping and (limit := self._wait_for_room()):
-                if not self._receive(self._limited_by_outage(limit)) and self._is_drained():
+                if not self._receive(limit) and self._is_drained():
                     break
         finally:
             self._finish()
         return self.counts
 
     def _wait_for_room(self) -> int:
-        """Wait until a full batch can be taken; return how many to ask for, 0 for "no more"."""
+        """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
         with self._changed:
             while len(self._in_hand) > self._capacity - BATCH_LIMIT and not self._stopping:
                 self._changed.wait(timeout=NOTICE_SECONDS)
+        # While the storage is away, one message is enough to find out whether it is back.
+        limit = 1 if self._pause_in_outage() else BATCH_LIMIT
         if self._stopping:
             return 0
         if self._max_messages is None:
-            return BATCH_LIMIT
-        return min(BATCH_LIMIT, self._max_messages - self.counts.received)
-
-    def _limited_by_outage(self, limit: int) -> int:
-        """Return how many to ask for: one, after a pause, while the storage seems to be away."""
-        beyond = self._failed_stores - OUTAGE_FAILURES
-        if beyond < 0:
             return limit
-        self._sleep(_jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(beyond, 10))))
-        return 1
+        return min(limit, self._max_messages - self.counts.received)
+
+    def _pause_in_outage(self) -> bool:
+        """Wait a while when the storage seems to be away; return whether it does."""
+        beyond = self._failed_stores - OUTAGE_FAILURES
+        if beyond >= 0:
+            self._sleep(_jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(beyond, 10))))
+        return beyond >= 0
 
     def _receive(self, limit: int) -> bool:
         """Receive once and hand over what came; return whether anything did."""
