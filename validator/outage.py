@@ -40,10 +40,12 @@ class Outage:
             return True
 
     def succeeded(self) -> None:
+        """SQS has answered, whatever it said."""
         with self._lock:
             self._failures = 0
 
     def failed(self) -> None:
+        """There was no answer of SQS."""
         with self._lock:
             self._failures += 1
             self._next_try = self._clock() + PAUSE_SECONDS

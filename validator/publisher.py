@@ -16,15 +16,8 @@ from validator import metrics
 from validator.exceptions import MessageTooLarge, QueueUnavailable
 from validator.outage import Outage
 
-#: Everything that SQS or the way to it can fail with. Denied access is among it: for the client
-#: that is an outage like any other, and the log says which.
-_FAILURES: Final = (
-    ClientError,
-    BotoCoreError,
-    KombuError,
-    OSError,
-    SendUnconfirmed,
-)
+#: What there is instead of an answer of SQS.
+_FAILURES: Final = (BotoCoreError, KombuError, OSError, SendUnconfirmed)
 
 
 @cache
@@ -64,6 +57,10 @@ def publish_message(body: str) -> None:
         _outage().succeeded()
     except MessageTooLong as exc:
         raise MessageTooLarge from exc
+    except ClientError as exc:
+        # SQS answers, if only to refuse: it may take the next one, and nobody waits in vain.
+        _outage().succeeded()
+        raise QueueUnavailable from exc
     except _FAILURES as exc:
         _outage().failed()
         raise QueueUnavailable from exc

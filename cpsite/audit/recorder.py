@@ -87,8 +87,10 @@ class AuditRecorder:
             return self.write_pending(event)
         except Exception:
             logger.exception("audit_write_failed_unexpectedly")
-            _lose(self._in_hand, "internal_error")
-            return False
+            events, self._in_hand = self._in_hand, []
+            _lose(events, "internal_error")
+            # What was read with the batch may have been the request to stop.
+            return self._closing
 
     def write_pending(self, first: AuditEvent | None = None) -> bool:
         """Write what has gathered, starting with `first`; return True when asked to stop."""

@@ -104,9 +104,8 @@ def _children(config: configuration.Configuration) -> tuple[Child, Child, Child]
             name="aws",
             command=[str(config.ministack)],
             environment=config.aws_environment(),
-            is_ready=lambda: embedded_aws.is_up(config),
             # Also after a crash, which the queues do not outlive.
-            on_ready=lambda: embedded_aws.create_resources(config),
+            is_ready=lambda: embedded_aws.is_prepared(config),
             may_be_hurried=False,
             log=config.state / "ministack.log",
         ),

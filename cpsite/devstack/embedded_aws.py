@@ -36,6 +36,15 @@ def is_up(configuration: Configuration) -> bool:
     return True
 
 
+def is_prepared(configuration: Configuration) -> bool:
+    """Create what is missing; return whether the embedded AWS let us."""
+    try:
+        create_resources(configuration)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
 def create_resources(configuration: Configuration) -> None:
     """Create the queues and the bucket where they are missing; what they hold stays."""
     sqs = client("sqs", configuration)

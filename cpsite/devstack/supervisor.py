@@ -38,8 +38,10 @@ class ChildFailed(Exception):
 
 @dataclass
 class Child:
-    """One process. `is_ready` tells when the next one may start; `log` is a file for its output.
+    """One process. `log` is a file for its output.
 
+    `is_ready` tells when the next one may start. It is asked until it has said so, in each life of
+    the process anew, and may itself do what the process needs to be of use.
     Without a log its output goes to ours, each line behind its name.
     """
 
@@ -49,11 +51,10 @@ class Child:
     is_ready: Callable[[], bool]
     ready_within: float = 30.0
     stop_within: float = 25.0
-    #: What to do each time the process has become ready, restarts included.
-    on_ready: Callable[[], None] | None = None
     #: False for a process that must save its state: not even a second signal hurries it.
     may_be_hurried: bool = True
-    is_prepared: bool = False
+    #: Whether `is_ready` has been true in this life of the process.
+    was_ready: bool = False
     log: Path | None = None
     process: subprocess.Popen[str] | None = None
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
@@ -63,7 +64,7 @@ class Child:
     _pump: threading.Thread | None = None
 
     def start(self) -> None:
-        self.started_at, self.restart_at, self.is_prepared = time.monotonic(), None, False
+        self.started_at, self.restart_at, self.was_ready = time.monotonic(), None, False
         self.process = subprocess.Popen(
             self.command,
             env=self.environment,
@@ -98,12 +99,6 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
-
-    def prepare(self) -> None:
-        """Do, once in each life of the process, what is to be done when it is ready."""
-        self.is_prepared = True
-        if self.on_ready is not None:
-            self.on_ready()
 
     def stop(self, is_hurried: Callable[[], bool] = lambda: False) -> None:
         """End the process by SIGTERM, or by SIGKILL when it takes too long or is hurried."""
@@ -158,7 +153,7 @@ class Supervisor:
             if time.monotonic() > until:
                 raise child.failure(f"was not ready within {child.ready_within:.0f} s")
             time.sleep(POLL_INTERVAL)
-        child.prepare()
+        child.was_ready = True
 
     def watch(self) -> None:
         """Keep the children alive until a signal comes. Raises ChildFailed."""
@@ -169,8 +164,7 @@ class Supervisor:
 
     def _tend(self, child: Child) -> None:
         if child.is_alive or child.process is None:
-            if not child.is_prepared and child.is_ready():
-                child.prepare()
+            child.was_ready = child.was_ready or child.is_ready()
             return
         now = time.monotonic()
         if child.restart_at is None:

@@ -123,32 +123,28 @@ def test_a_value_that_could_only_fail_later_fails_now(name, value):
     assert "Traceback" not in checked.stderr
 
 
-def test_gunicorn_refuses_to_start_without_tokens_and_says_so():
-    clean = {name: value for name, value in PRODUCTION.items() if "TOKENS" not in name}
-    started = subprocess.run(
+def _gunicorn(**environment):
+    return subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "python:cpsite.gunicorn"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PORT": "0", **clean},
+        env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_gunicorn_refuses_to_start_without_tokens_and_says_so():
+    clean = {name: value for name, value in PRODUCTION.items() if "TOKENS" not in name}
+    started = _gunicorn(PORT="0", **clean)
     assert started.returncode != 0
     assert "No API token is configured" in started.stderr
     assert "Traceback" not in started.stderr
 
 
 def test_gunicorn_names_a_bad_variable():
-    started = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--config", "python:cpsite.gunicorn"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "WEB_THREADS": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    started = _gunicorn(WEB_THREADS="0")
     assert started.returncode != 0
     assert "WEB_THREADS" in started.stderr
     assert "Traceback" not in started.stderr

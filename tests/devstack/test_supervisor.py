@@ -184,7 +184,7 @@ def test_a_process_that_must_save_its_state_is_not_hurried(make_child, tmp_path)
 
 def test_what_a_process_needs_is_done_in_each_of_its_lives(make_child):
     prepared = []
-    child = make_child(FOREVER, on_ready=lambda: prepared.append(child.process.pid))
+    child = make_child(FOREVER, is_ready=lambda: prepared.append(child.process.pid) or True)
     supervisor = _supervise(child)
     supervisor.start(child)
     child.process.kill()

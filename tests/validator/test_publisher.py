@@ -50,6 +50,31 @@ def test_each_failure_is_a_503_with_retry_after(client, queue, monkeypatch, erro
     assert event.message_id is not None  # SQS may have it all the same
 
 
+def test_messages_that_sqs_refuses_do_not_close_the_door_to_others(client, queue, monkeypatch):
+    refusal = ClientError({"Error": {"Code": "InvalidParameterValue"}}, "SendMessage")
+    with monkeypatch.context() as refusing:
+
+        def refuse(*args, **kwargs):
+            raise refusal
+
+        refusing.setattr(publisher._producer().channel, "_put", refuse)
+        assert {_post(client).status_code for _ in range(10)} == {503}
+    assert _post(client).status_code == 202
+
+
+def test_without_an_answer_the_door_is_closed_for_a_while(client, queue, monkeypatch):
+    asked = []
+
+    def fail(*args, **kwargs):
+        asked.append(1)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(publisher._outage(), "_clock", lambda: 100.0)
+    monkeypatch.setattr(publisher._producer().channel, "_put", fail)
+    assert {_post(client).status_code for _ in range(10)} == {503}
+    assert len(asked) == 3
+
+
 def test_a_queue_that_is_gone_is_a_503(client, queue):
     queue.client.delete_queue(QueueUrl=queue.url)
     assert _post(client).status_code == 503
