@@ -23,11 +23,18 @@ ROOT = Path(__file__).parents[2]
 TOKENS = '{"alice": ["alice-token-1"], "bob": ["bob-token-1"]}'
 
 
+#: Below the ports that Linux gives to outgoing connections (32768 and up): a port from among those
+#: may be taken again before the service binds it. Each pytest-xdist worker has a range of its own.
+_ports = iter(range(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nothing listens on, a different one each time."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
