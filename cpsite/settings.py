@@ -161,8 +161,9 @@ DATABASES = {"default": _database(DATABASE_URL)}
 AWS_REGION = env.str("AWS_REGION", "us-east-1")
 SQS_QUEUE_URL = env.str("SQS_QUEUE_URL", "")
 SQS_DLQ_URL = env.str("SQS_DLQ_URL", "")
-#: Longest time in seconds that publishing one message may take, retry included.
-SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 6.0, validate=_at_least(2))
+#: Longest time in seconds that publishing one message may take: the wait for the batch before
+#: it, and two tries of its own.
+SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 8.0, validate=_at_least(2))
 S3_BUCKET = env.str("S3_BUCKET", "")
 S3_PREFIX = env.str(
     "S3_PREFIX",

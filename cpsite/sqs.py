@@ -6,7 +6,9 @@
 2. A delete that SQS refused is an error for the caller. Kombu's `basic_ack` swallows every
    ClientError but AccessDenied, so a failed delete would look like a success.
 3. A send counts only when the answer holds the checksum of what was sent. Kombu ignores answers.
-4. Closing a channel does not requeue: that is one call a message, with a delay of its own, and
+4. Sends of several threads at a time share one SendMessageBatch, which costs a tenth of the calls
+   and of the work. Each has its own outcome (docs/adr/0006).
+5. Closing a channel does not requeue: that is one call a message, with a delay of its own, and
    what fails is pickled to a temporary file. Who consumes releases its messages itself.
 
 They hang on documented seams where there is one: `new_sqs_client` (Kombu checks for
@@ -14,11 +16,19 @@ overrides of it) and `do_restore`. `_message_to_python` is not documented, which
 pinned and `tests/cpsite/test_kombu_contract.py` exists.
 """
 
+import copy
 import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from botocore.exceptions import ClientError
 from kombu.transport import SQS
+
+from cpsite import sqs_batch
+from cpsite.group_commit import GroupCommit, NotSent
+from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
 
 #: A kombu header: its value is the reason why the message's envelope could not be read.
 UNDECODABLE_HEADER = "cpsite-undecodable"
@@ -28,20 +38,8 @@ UNDECODABLE_HEADER = "cpsite-undecodable"
 MESSAGE_BYTES: Final = 1_048_576
 
 
-class QueueRefused(Exception):
-    """SQS refused a change to one message. `code` is AWS's."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class DeleteFailed(QueueRefused):
     """A message was not deleted, so it will be delivered again."""
-
-
-class ReleaseFailed(QueueRefused):
-    """A message was not released, so it comes back after the queue's visibility timeout."""
 
 
 class MessageTooLong(Exception):
@@ -52,34 +50,172 @@ class SendUnconfirmed(Exception):
     """Something answered a send with success, but not as SQS does: it may not be SQS."""
 
 
-class Client:
-    """The boto3 SQS client as Kombu's channel sees it: the seam for all calls to SQS."""
+class SendFailed(Exception):
+    """A batch failed with an exception that could not be copied. Its text names the kind."""
 
-    def __init__(self, client: Any) -> None:
+
+@dataclass(frozen=True)
+class SendOptions:
+    """How sends share batches, as the transport option SEND_OPTIONS.
+
+    One call to SQS ends within `call_seconds`, retries of botocore included, and one send, waiting
+    for its turn included, within `send_seconds`. `observe_batch` is told the size of each batch.
+    """
+
+    send_seconds: float = 90.0
+    call_seconds: float = 60.0
+    observe_batch: Callable[[int], object] = lambda _size: None
+
+
+#: The transport option that holds SendOptions.
+SEND_OPTIONS: Final = "cpsite_send_options"
+
+
+@dataclass(frozen=True, slots=True)
+class _Send:
+    """One `send_message` call, and when the patience of its caller ends (monotonic clock)."""
+
+    arguments: dict[str, Any]
+    deadline: float
+
+    @property
+    def body(self) -> bytes:
+        return str(self.arguments["MessageBody"]).encode()
+
+
+class Client:
+    """The boto3 SQS client as Kombu's channel sees it: the seam for all calls to SQS.
+
+    Kombu creates one for each queue. Its threads share it; a forked process must not.
+    """
+
+    def __init__(self, client: Any, options: SendOptions | None = None) -> None:
         self._client = client
+        self._options = options or SendOptions()
+        self._sends = GroupCommit(
+            self._send_batch,
+            copy_error=_copy,
+            max_entries=BATCH_ENTRIES,
+            max_size=MESSAGE_BYTES,
+            max_wait_seconds=self._options.send_seconds - self._options.call_seconds,
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def send_message(self, *, MessageBody: str, **kwargs: Any) -> None:  # noqa: N803 - boto3's name
+    def send_message(self, **arguments: Any) -> None:
         """Send one message; return when SQS has confirmed that very body.
 
-        Raises MessageTooLong, SendUnconfirmed, ClientError or BotoCoreError.
+        Raises MessageTooLong, SendUnconfirmed, NotSent, QueueRefused, ClientError or
+        BotoCoreError.
         """
-        body = MessageBody.encode()
-        if len(body) > MESSAGE_BYTES:
+        size = len(arguments["MessageBody"].encode())
+        if size > MESSAGE_BYTES:
             raise MessageTooLong
-        answer = self._client.send_message(MessageBody=MessageBody, **kwargs)
-        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        if not answer.get("MessageId") or answer.get("MD5OfMessageBody") != digest:
-            raise SendUnconfirmed
+        deadline = time.monotonic() + self._options.send_seconds
+        self._sends.submit(_Send(arguments, deadline), size)
 
-    def delete_message(self, **kwargs: str) -> None:
+    def _send_batch(self, sends: Sequence[_Send]) -> list[Exception | None]:
+        """Send some messages; return each one's outcome."""
+        self._options.observe_batch(len(sends))
+        if len(sends) == 1:
+            self._send_alone(sends[0])
+            return [None]
+        try:
+            return self._send_together(sends)
+        except ClientError as exc:
+            if sqs_batch.blames_an_entry(exc):
+                return [self._try_alone(send) for send in sends]
+            raise
+
+    def _send_alone(self, send: _Send) -> None:
+        _confirm(send, self._client.send_message(**send.arguments))
+
+    def _try_alone(self, send: _Send) -> Exception | None:
+        if not self._is_time_for_a_call(send):
+            return NotSent("no time was left to send it alone")
+        try:
+            self._send_alone(send)
+        except Exception as exc:  # noqa: BLE001 - it is this message's outcome, whatever it is
+            return exc
+        return None
+
+    def _send_together(self, sends: Sequence[_Send]) -> list[Exception | None]:
+        entries = [dict(send.arguments) for send in sends]
+        queue_url = {entry.pop("QueueUrl") for entry in entries}.pop()  # a client serves one queue
+        results = sqs_batch.perform(
+            lambda some: self._client.send_message_batch(QueueUrl=queue_url, Entries=some),
+            entries,
+            may_retry=lambda: all(map(self._is_time_for_a_call, sends)),
+        )
+        return [_outcome(send, result) for send, result in zip(sends, results, strict=True)]
+
+    def _is_time_for_a_call(self, send: _Send) -> bool:
+        return time.monotonic() + self._options.call_seconds <= send.deadline
+
+    def delete_message(self, **arguments: str) -> None:
         """Delete one message. Raises DeleteFailed, which `basic_ack` lets through."""
         try:
-            self._client.delete_message(**kwargs)
+            self._client.delete_message(**arguments)
         except ClientError as exc:
             raise DeleteFailed(exc.response["Error"]["Code"]) from exc
+
+    def delete_messages(
+        self, queue_url: str, receipt_handles: Sequence[str]
+    ) -> list[Exception | None]:
+        """Delete up to ten messages by one call; return each one's outcome.
+
+        Raises ClientError or BotoCoreError when there is none.
+        """
+        results = sqs_batch.perform(
+            lambda some: self._client.delete_message_batch(QueueUrl=queue_url, Entries=some),
+            [{"ReceiptHandle": handle} for handle in receipt_handles],
+        )
+        return [_refusal(result or DeleteFailed("NotMentioned")) for result in results]
+
+    def change_visibility(
+        self, queue_url: str, receipt_handles: Sequence[str], seconds: int
+    ) -> list[Exception | None]:
+        """Let SQS deliver up to ten messages again after `seconds`; return each one's outcome.
+
+        Raises ClientError or BotoCoreError when there is none.
+        """
+        results = sqs_batch.perform(
+            lambda some: self._client.change_message_visibility_batch(
+                QueueUrl=queue_url, Entries=some
+            ),
+            [{"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle in receipt_handles],
+        )
+        return [_refusal(result) for result in results]
+
+
+def _refusal(result: dict[str, Any] | Exception) -> Exception | None:
+    return result if isinstance(result, Exception) else None
+
+
+def _outcome(send: _Send, result: dict[str, Any] | Exception) -> Exception | None:
+    if isinstance(result, Exception):
+        return result
+    try:
+        _confirm(send, result)
+    except SendUnconfirmed as exc:
+        return exc
+    return None
+
+
+def _confirm(send: _Send, answer: dict[str, Any]) -> None:
+    """Raise SendUnconfirmed unless `answer` is SQS's receipt for this very body."""
+    digest = hashlib.md5(send.body, usedforsecurity=False).hexdigest()
+    if not answer.get("MessageId") or answer.get("MD5OfMessageBody") != digest:
+        raise SendUnconfirmed
+
+
+def _copy(exc: Exception) -> Exception:
+    """Return an exception like `exc` for another thread, without a traceback yet."""
+    try:
+        return copy.copy(exc)
+    except Exception:  # noqa: BLE001 - a class whose constructor wants something else
+        return SendFailed(type(exc).__name__)
 
 
 class Channel(SQS.Channel):
@@ -89,7 +225,8 @@ class Channel(SQS.Channel):
     receive_limit = SQS.SQS_MAX_MESSAGES
 
     def new_sqs_client(self, *args: Any, **kwargs: Any) -> Client:
-        return Client(super().new_sqs_client(*args, **kwargs))  # type: ignore[no-untyped-call]
+        client = super().new_sqs_client(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return Client(client, self.connection.client.transport_options.get(SEND_OPTIONS))
 
     def _get_message_estimate(self, max_if_unlimited: int = SQS.SQS_MAX_MESSAGES) -> int:
         return min(self.receive_limit, max_if_unlimited)

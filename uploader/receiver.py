@@ -1,5 +1,6 @@
 """The uploader's end of the queue."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,8 @@ from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer
 
 from cpsite import broker
-from cpsite.sqs import UNDECODABLE_HEADER, QueueRefused, ReleaseFailed
-
-#: Messages that one receive or one batch call takes at most (AWS: SQS API reference).
-BATCH_LIMIT: Final = 10
+from cpsite.sqs import UNDECODABLE_HEADER, Client
+from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
 
 #: What a call to SQS can fail with.
 QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, QueueRefused)
@@ -53,6 +52,11 @@ class Delivery:
         return int(self._sqs_message["Attributes"]["SentTimestamp"]) / 1000
 
     @property
+    def receipt_handle(self) -> str:
+        """What SQS knows this very delivery by."""
+        return str(self.kombu_message.delivery_tag)
+
+    @property
     def _sqs_message(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = self.kombu_message.delivery_info["sqs_message"]
         return found
@@ -87,7 +91,7 @@ class Receiver:
 
         Raises one of QUEUE_FAILURES.
         """
-        self._channel.receive_limit = min(limit, BATCH_LIMIT)
+        self._channel.receive_limit = min(limit, BATCH_ENTRIES)
         self._received = []
         try:
             # One receive: SQS does the waiting, so Kombu must not start another.
@@ -96,31 +100,55 @@ class Receiver:
             return []
         return self._received
 
-    def release(self, deliveries: list[Delivery], *, delay_seconds: int) -> None:
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> list[Exception | None]:
+        """Delete up to ten messages from the queue; return for each None or why it stays there.
+
+        Raises one of QUEUE_FAILURES when that is not known of any.
+        """
+        client = self._client()
+        if len(deliveries) == 1:
+            deliveries[0].acknowledge()
+            return [None]
+        for delivery in deliveries:
+            self._forget(delivery)
+        return client.delete_messages(
+            settings.SQS_QUEUE_URL, [delivery.receipt_handle for delivery in deliveries]
+        )
+
+    def release(self, deliveries: Sequence[Delivery], *, delay_seconds: int) -> None:
         """Let SQS deliver these again after a delay; 0 means at once.
 
         Raises one of QUEUE_FAILURES, in which case they come back by themselves after the
         queue's visibility timeout.
         """
-        client = self._channel.sqs(broker.queue().name)
-        for start in range(0, len(deliveries), BATCH_LIMIT):
-            batch = deliveries[start : start + BATCH_LIMIT]
-            for delivery in batch:
-                # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
-                self._channel.qos.ack(delivery.kombu_message.delivery_tag)
-            answer = client.change_message_visibility_batch(
-                QueueUrl=settings.SQS_QUEUE_URL,
-                Entries=[
-                    {
-                        "Id": str(number),
-                        "ReceiptHandle": delivery.kombu_message.delivery_tag,
-                        "VisibilityTimeout": delay_seconds,
-                    }
-                    for number, delivery in enumerate(batch)
-                ],
+        for delivery in deliveries:
+            self._forget(delivery)
+        for failure in self.change_visibility(deliveries, seconds=delay_seconds):
+            if failure is not None:
+                raise failure
+
+    def change_visibility(
+        self, deliveries: Sequence[Delivery], *, seconds: int
+    ) -> list[Exception | None]:
+        """Hide these for so many seconds from now; return for each None or why it is not.
+
+        Raises one of QUEUE_FAILURES when that is not known of any.
+        """
+        outcomes: list[Exception | None] = []
+        for start in range(0, len(deliveries), BATCH_ENTRIES):
+            batch = deliveries[start : start + BATCH_ENTRIES]
+            outcomes += self._client().change_visibility(
+                settings.SQS_QUEUE_URL, [delivery.receipt_handle for delivery in batch], seconds
             )
-            if failed := answer.get("Failed"):
-                raise ReleaseFailed(failed[0]["Code"])
+        return outcomes
+
+    def _client(self) -> Client:
+        client: Client = self._channel.sqs(broker.queue().name)
+        return client
+
+    def _forget(self, delivery: Delivery) -> None:
+        # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
+        self._channel.qos.ack(delivery.receipt_handle)
 
     def close(self) -> None:
         self._connection.close()

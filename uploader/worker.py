@@ -20,10 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import DecodeError, Message
-from cpsite.sqs import QueueRefused
+from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
 from uploader import metrics
 from uploader.heartbeat import Heartbeat
-from uploader.receiver import BATCH_LIMIT, QUEUE_FAILURES, Delivery, Receiver
+from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
 from uploader.storage import object_key
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Worker:
         self._receiver = receiver
         self._store = store
         self._heartbeat = heartbeat
-        self._capacity = concurrency + BATCH_LIMIT
+        self._capacity = concurrency + BATCH_ENTRIES
         self._max_messages = max_messages
         self._drain = drain
         self._stopping = False
@@ -113,10 +113,10 @@ class Worker:
     def _wait_for_room(self) -> int:
         """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
         with self._changed:
-            while len(self._in_hand) > self._capacity - BATCH_LIMIT and not self._stopping:
+            while len(self._in_hand) > self._capacity - BATCH_ENTRIES and not self._stopping:
                 self._changed.wait(timeout=NOTICE_SECONDS)
         # While the storage is away, one message is enough to find out whether it is back.
-        limit = 1 if self._pause_in_outage() else BATCH_LIMIT
+        limit = 1 if self._pause_in_outage() else BATCH_ENTRIES
         if self._stopping:
             return 0
         if self._max_messages is None:

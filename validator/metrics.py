@@ -12,6 +12,11 @@ messages_total = Counter(
     "Requests to POST / by result: accepted, or the code of the refusal.",
     ["result"],
 )
+publish_batch_size = Histogram(
+    "validator_publish_batch_size",
+    "Messages that shared one send to SQS, of the ten it takes at most.",
+    buckets=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+)
 publish_seconds = Histogram(
     "validator_publish_seconds",
     "Time from handing a message to the publisher to SQS's confirmation or the failure.",

@@ -11,19 +11,22 @@ from kombu.exceptions import KombuError
 from kombu.messaging import Producer
 
 from cpsite import broker
-from cpsite.sqs import MessageTooLong, SendUnconfirmed
+from cpsite.sqs import MessageTooLong, SendFailed, SendUnconfirmed
+from cpsite.sqs_batch import QueueRefused
 from validator import metrics
 from validator.exceptions import MessageTooLarge, QueueUnavailable
 from validator.outage import Outage
 
 #: What there is instead of an answer of SQS.
-_FAILURES: Final = (BotoCoreError, KombuError, OSError, SendUnconfirmed)
+_FAILURES: Final = (BotoCoreError, KombuError, OSError, SendFailed, SendUnconfirmed)
 
 
 @cache
 def _producer() -> Producer:
     """Return this process's producer; its one channel and client serve all threads."""
-    channel = broker.publishing_connection().channel()
+    channel = broker.publishing_connection(
+        observe_batch=metrics.publish_batch_size.observe
+    ).channel()
     # Kombu creates the client on first use, once in each thread that comes at the same time.
     channel.sqs(broker.queue().name)
     return Producer(channel, auto_declare=False)
@@ -57,7 +60,7 @@ def publish_message(body: str) -> None:
         _outage().succeeded()
     except MessageTooLong as exc:
         raise MessageTooLarge from exc
-    except ClientError as exc:
+    except (ClientError, QueueRefused) as exc:
         # SQS answers, if only to refuse: it may take the next one, and nobody waits in vain.
         _outage().succeeded()
         raise QueueUnavailable from exc

@@ -1,0 +1,148 @@
+"""Concurrent calls share one batch: group commit with leaders and followers.
+
+A caller that finds nothing under way makes its call at once, alone. Callers that arrive meanwhile
+wait; when the call returns, the first of them leads the next batch, with as many of the others as
+fit. A full batch does not wait at all. So an idle service adds no delay, a busy one makes a tenth
+of the calls, and there is neither a timer nor a thread of its own.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class NotSent(TimeoutError):
+    """A call waited too long for its turn. Its item has not left this process."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[Item]):
+    item: Item
+    size: int
+    wake: threading.Event = field(default_factory=threading.Event)
+    #: In somebody's batch: from here on the outcome comes, and waiting for it is bounded.
+    taken: bool = False
+    #: Chosen to lead the next batch.
+    leads: bool = False
+    done: bool = False
+    error: Exception | None = None
+
+
+class GroupCommit(Generic[Item]):
+    """Turns concurrent `submit` calls into batches for `commit`.
+
+    `commit(items)` performs one batch and returns an outcome for each item, in order: None, or the
+    exception that its caller is to get. What it raises instead fails the whole batch; each caller
+    then gets an exception of its own, made by `copy_error`, because threads that raise the same
+    object would share its traceback. `commit` must be bounded in time.
+
+    A batch holds up to `max_entries` items of up to `max_size` together; an item larger than that
+    goes alone.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Sequence[Exception | None]],
+        *,
+        copy_error: Callable[[Exception], Exception],
+        max_entries: int,
+        max_size: int,
+        max_wait_seconds: float,
+    ) -> None:
+        self._commit = commit
+        self._copy_error = copy_error
+        self._max_entries = max_entries
+        self._max_size = max_size
+        self._max_wait_seconds = max_wait_seconds
+        self._lock = threading.Lock()
+        self._waiting: deque[_Entry[Item]] = deque()
+        #: Leads that are under way or have been handed on.
+        self._leads = 0
+
+    def submit(self, item: Item, size: int = 0) -> None:
+        """Have `item` committed; return when it is.
+
+        `size` counts towards `max_size`. Raises the item's own error, or NotSent after
+        `max_wait_seconds` without a turn.
+        """
+        entry = _Entry(item, size)
+        with self._lock:
+            self._waiting.append(entry)
+            if not self._leads or len(self._waiting) >= self._max_entries:
+                entry.leads = True
+                self._leads += 1
+        while not entry.done:
+            if entry.leads:
+                self._lead(entry)
+            else:
+                self._wait(entry)
+        if entry.leads:
+            # Another leader took the entry along before this thread came to lead.
+            with self._lock:
+                self._hand_on()
+        if entry.error is not None:
+            raise entry.error
+
+    def _wait(self, entry: _Entry[Item]) -> None:
+        """Wait for the outcome or for the lead. Raises NotSent when neither comes in time."""
+        if entry.wake.wait(self._max_wait_seconds):
+            return
+        with self._lock:
+            if not entry.taken and not entry.leads:
+                self._waiting.remove(entry)
+                raise NotSent
+        entry.wake.wait()
+
+    def _lead(self, entry: _Entry[Item]) -> None:
+        """Commit the oldest entries; `entry` itself may have to wait for a later batch."""
+        with self._lock:
+            entry.leads = False
+            entry.wake.clear()
+            batch = self._take()
+        try:
+            self._run(batch)
+        finally:
+            with self._lock:
+                self._hand_on()
+
+    def _take(self) -> list[_Entry[Item]]:
+        batch: list[_Entry[Item]] = []
+        size = 0
+        while self._waiting and len(batch) < self._max_entries:
+            first = self._waiting[0]
+            size += first.size
+            if batch and size > self._max_size:
+                break
+            self._waiting.popleft()
+            first.taken = True
+            batch.append(first)
+        return batch
+
+    def _run(self, batch: Sequence[_Entry[Item]]) -> None:
+        if not batch:
+            return  # others have taken all along meanwhile
+        outcomes: Sequence[Exception | None] = ()
+        try:
+            outcomes = self._commit([entry.item for entry in batch])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, each caller gets its own
+            outcomes = [exc, *(self._copy_error(exc) for _ in batch[1:])]
+        finally:
+            # Even a thread that is being ended must leave nobody waiting.
+            for number, entry in enumerate(batch):
+                known = number < len(outcomes)
+                entry.error = outcomes[number] if known else NotSent("the batch was given up")
+                entry.done = True
+                entry.wake.set()
+
+    def _hand_on(self) -> None:
+        """Pass the lead to the oldest entry that waits without one, or give it back."""
+        for entry in self._waiting:
+            if not entry.leads:
+                entry.leads = True
+                entry.wake.set()
+                return
+        self._leads -= 1

@@ -1,0 +1,81 @@
+"""The batch calls of SQS: one request for up to ten messages, and a verdict for each of them.
+
+A batch call that succeeds may still have failed for some of its entries (AWS: SQS API reference,
+SendMessageBatch): only an entry that is listed as successful was done.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+#: Entries of one batch call, and messages of one receive (AWS: "Amazon SQS message quotas").
+BATCH_ENTRIES: Final = 10
+
+#: Refusals of a whole batch for what is in it: without the entry at fault, SQS takes the others.
+_BLAMED_ON_AN_ENTRY: Final = {
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "AWS.SimpleQueueService.InvalidBatchEntryId",
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+}
+
+Entry = dict[str, Any]
+
+
+class QueueRefused(Exception):
+    """SQS refused a send or a change of one message.
+
+    `code` is AWS's. With `sender_fault` it would refuse the same again.
+    """
+
+    def __init__(self, code: str, *, sender_fault: bool = True) -> None:
+        super().__init__(code)
+        self.code = code
+        self.sender_fault = sender_fault
+
+
+def perform(
+    call: Callable[[Sequence[Entry]], Mapping[str, Any]],
+    entries: Sequence[Entry],
+    *,
+    may_retry: Callable[[], bool] = lambda: True,
+) -> list[Entry | QueueRefused]:
+    """Make one batch call; return for each entry what SQS confirmed, or its refusal.
+
+    The confirmation of an entry that SQS did not mention at all is empty. `entries` are without
+    Ids. Those that failed through no fault of ours are tried once more,
+    together, when `may_retry()` says so. Raises what `call` raises.
+    """
+    results = _attempt(call, entries)
+    again = [
+        number
+        for number, result in enumerate(results)
+        if isinstance(result, QueueRefused) and not result.sender_fault
+    ]
+    if again and may_retry():
+        try:
+            second = _attempt(call, [entries[number] for number in again])
+        except (BotoCoreError, ClientError, OSError):
+            return results  # the refusals stand
+        for number, result in zip(again, second, strict=True):
+            results[number] = result
+    return results
+
+
+def _attempt(
+    call: Callable[[Sequence[Entry]], Mapping[str, Any]], entries: Sequence[Entry]
+) -> list[Entry | QueueRefused]:
+    answer = call([{"Id": str(number), **entry} for number, entry in enumerate(entries)])
+    verdicts: dict[str, Entry | QueueRefused] = {
+        failed["Id"]: QueueRefused(failed["Code"], sender_fault=failed.get("SenderFault", True))
+        for failed in answer.get("Failed", ())
+    }
+    for done in answer.get("Successful", ()):
+        verdicts.setdefault(done["Id"], done)
+    return [verdicts.get(str(number), {}) for number in range(len(entries))]
+
+
+def blames_an_entry(exc: ClientError) -> bool:
+    """Whether a batch was refused for the sake of one of its entries."""
+    return exc.response["Error"]["Code"] in _BLAMED_ON_AN_ENTRY
