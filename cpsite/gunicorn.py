@@ -3,6 +3,13 @@
 The values that differ between machines come from the environment variable named beside them.
 """
 
+# First of all, before anything else has bound what is replaced here: requests of a process take
+# turns whenever one of them waits, which costs half of what threads do (docs/adr/0007).
+from gevent import monkey
+
+monkey.patch_all()
+
+# ruff: noqa: E402
 import os
 import shutil
 import sys
@@ -25,10 +32,12 @@ try:
 
     env = Env()
     bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # HOST, PORT
-    # WEB_CONCURRENCY, WEB_THREADS: batches form inside a process, so few processes with much
-    # concurrency each.
+    # WEB_CONCURRENCY: processes. One for each vCPU: batches form inside a process, so few processes
+    # with much concurrency each make the fullest ones.
     workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
-    threads = env.int("WEB_THREADS", 32, validate=[validate.Range(min=1)])
+    # WEB_CONNECTIONS: clients of a process that are connected at a time; others wait to be
+    # accepted. Bounds the memory that bodies under way can take, about 1 MB for each at worst.
+    worker_connections = env.int("WEB_CONNECTIONS", 256, validate=[validate.Range(min=1)])
     # gunicorn's own lines in the same format as ours.
     logconfig_dict = settings.LOGGING
 except EnvError as exc:
@@ -36,8 +45,10 @@ except EnvError as exc:
     sys.exit(f"cpsite: configuration error: {exc}")
 
 wsgi_app = "cpsite.wsgi:application"
-# gthread, but with nothing of a request in its error lines.
+# gevent, but with nothing of a request in its error lines, and quick to stop.
 worker_class = "cpsite.gunicorn_worker.Worker"
+# Every message has a log line of ours with its outcome.
+logger_class = "cpsite.gunicorn_worker.Logger"
 # Longer than an ALB's idle timeout (60 s by default), so that it is never the ALB which finds a
 # connection closed under a request it has just sent.
 keepalive = 75
@@ -49,14 +60,14 @@ limit_request_line = 2048
 limit_request_fields = 64
 # Serves nothing that we use.
 control_socket_disable = True
-# Every message has a log line of ours with its outcome.
-accesslog = None
 # A heartbeat file on a slow disk can stall a worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes it private
 
 
 def on_starting(_server: Any) -> None:
     """Load the application once for all workers, and tell a wrong configuration plainly."""
+    import gc
+
     from django.core.management.base import SystemCheckError
 
     try:
@@ -64,6 +75,10 @@ def on_starting(_server: Any) -> None:
     except SystemCheckError as exc:
         shutil.rmtree(_metrics_directory, ignore_errors=True)
         sys.exit(f"cpsite: {exc}")
+    # Workers share the memory of what is loaded here for as long as nobody writes to it, and a
+    # garbage collection writes to all that it looks at.
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(_worker: Any) -> None:

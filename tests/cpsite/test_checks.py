@@ -144,9 +144,9 @@ def test_gunicorn_refuses_to_start_without_tokens_and_says_so():
 
 
 def test_gunicorn_names_a_bad_variable():
-    started = _gunicorn(WEB_THREADS="0")
+    started = _gunicorn(WEB_CONNECTIONS="0")
     assert started.returncode != 0
-    assert "WEB_THREADS" in started.stderr
+    assert "WEB_CONNECTIONS" in started.stderr
     assert "Traceback" not in started.stderr
 
 

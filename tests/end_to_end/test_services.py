@@ -288,7 +288,7 @@ def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
 
 
 def test_bodies_that_stall_do_not_hold_the_threads(services):
-    services.validator(WEB_CONCURRENCY="1", WEB_THREADS="2")
+    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="2")
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     stalled = [socket.create_connection(("127.0.0.1", services.port)) for _ in range(2)]
     for connection in stalled:
@@ -300,7 +300,7 @@ def test_bodies_that_stall_do_not_hold_the_threads(services):
 
 
 def test_while_sqs_hangs_health_checks_are_answered(services):
-    services.validator(WEB_CONCURRENCY="1", WEB_THREADS="4", SQS_PUBLISH_TIMEOUT_SECONDS="2")
+    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="4", SQS_PUBLISH_TIMEOUT_SECONDS="2")
     hanging = socket.create_server(("127.0.0.1", 0), backlog=100)
     services.started[-1].kill()
     wrong = f"http://127.0.0.1:{hanging.getsockname()[1]}"
@@ -309,7 +309,7 @@ def test_while_sqs_hangs_health_checks_are_answered(services):
         ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"],
         AWS_ENDPOINT_URL=wrong,
         WEB_CONCURRENCY="1",
-        WEB_THREADS="4",
+        WEB_CONNECTIONS="4",
         SQS_PUBLISH_TIMEOUT_SECONDS="2",
     )
     wait_for(lambda: services.get("/health/live")[0] == 200, "the validator")
