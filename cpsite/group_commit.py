@@ -139,7 +139,13 @@ class GroupCommit(Generic[Item]):
                 entry.wake.set()
 
     def _hand_on(self) -> None:
-        """Pass the lead to the oldest entry that waits without one, or give it back."""
+        """Pass the lead to the oldest entry that waits without one, or give it back.
+
+        While others lead, only a full batch is worth a lead: the last of them takes the rest.
+        """
+        if self._leads > 1 and len(self._waiting) < self._max_entries:
+            self._leads -= 1
+            return
         for entry in self._waiting:
             if not entry.leads:
                 entry.leads = True

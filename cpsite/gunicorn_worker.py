@@ -5,13 +5,14 @@ token and all. gunicorn quotes it in its log and in the answer; this worker name
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import math
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 from gunicorn import glogging
 from gunicorn.http.errors import (
     ExpectationFailed,
@@ -43,44 +44,63 @@ class Logger(glogging.Logger):
         pass
 
 
+class _Waits:
+    """The connections that wait for a request, as a context that each enters for its wait.
+
+    A timer for each wait would be a good part of what gevent costs a request.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        #: When each wait ends, in gevent's monotonic time. Oldest first, for all last equally long.
+        self._ends: dict[greenlet, float] = {}
+
+    def __enter__(self) -> None:
+        self._ends[getcurrent()] = time.monotonic() + self._seconds
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, _traceback: object
+    ) -> bool:
+        del self._ends[getcurrent()]
+        return isinstance(exc, _WaitOver)
+
+    def end(self, *, before: float) -> None:
+        """End the waits whose time ends `before`, unless their request has just come.
+
+        Must run in gevent's hub, so that nothing happens between the question and the throw.
+        """
+        for waiting in [found for found, ends in self._ends.items() if ends < before]:
+            if waiting in self._ends:
+                waiting.throw(_WaitOver)
+
+
+class _WaitOver(BaseException):
+    """Thrown into a connection that has waited long enough. No error, so no Exception."""
+
+
 class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: Connections that wait for a request, by the timeout that ends the wait.
-        self._waiting: dict[gevent.Timeout, greenlet] = {}
+        self._waits = _Waits(self.cfg.keepalive)
 
     def run(self) -> None:
-        gevent.spawn(self._hang_up)
+        gevent.spawn(self._end_waits)
         super().run()
 
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Bound the wait for the next request of a connection."""
-        # False: its end is no error.
-        with gevent.Timeout(self.cfg.keepalive, False) as timeout:  # type: ignore[arg-type]
-            self._waiting[timeout] = gevent.getcurrent()
-            try:
-                yield
-            finally:
-                del self._waiting[timeout]
+    def timeout_ctx(self) -> _Waits:
+        """Bound the wait for the next request of a connection, where it is entered."""
+        return self._waits
 
-    def _hang_up(self) -> None:
-        """At a stop, close connections without a request, for which gunicorn would wait."""
+    def _end_waits(self) -> None:
+        """Close connections whose time is over; at a stop all, for which gunicorn would wait."""
+        run_in_hub = gevent.get_hub().loop.run_callback
         while self.alive:
             gevent.sleep(_NOTICE_SECONDS)
+            run_in_hub(lambda: self._waits.end(before=time.monotonic()))
         gevent.sleep(LINGER_SECONDS)
         while True:
-            for timeout in list(self._waiting):
-                gevent.get_hub().loop.run_callback(self._end_wait, timeout)
+            run_in_hub(lambda: self._waits.end(before=math.inf))
             gevent.sleep(_NOTICE_SECONDS)
-
-    def _end_wait(self, timeout: gevent.Timeout) -> None:
-        """End a wait as if its time were over, unless a request has just come.
-
-        Runs in gevent's hub, so that nothing happens between the question and the throw.
-        """
-        if waiting := self._waiting.get(timeout):
-            waiting.throw(timeout)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that reaches no view, in the API's error shape, and close."""

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -11,12 +12,30 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
+from django_prometheus import middleware
 
 from cpsite.logging import request_id
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
+
+
+class PrometheusAfterMiddleware(middleware.PrometheusAfterMiddleware):  # type: ignore[misc] # untyped
+    """django-prometheus's, but quick, and with methods from a bounded set in all its labels."""
+
+    def label_metric(
+        self, metric: Any, request: HttpRequest, response: Any = None, **labels: str
+    ) -> Any:
+        if "method" in labels:
+            labels["method"] = self._method(request)
+        return _labelled(metric, tuple(labels.items())) if labels else metric
+
+
+@lru_cache(maxsize=4096)
+def _labelled(metric: Any, labels: tuple[tuple[str, str], ...]) -> Any:
+    # prometheus_client sorts and checks the names each time.
+    return metric.labels(**dict(labels))
 
 
 class RequestIdMiddleware:

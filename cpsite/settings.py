@@ -65,7 +65,7 @@ MIDDLEWARE = [
     "cpsite.middleware.AdminAuthenticationMiddleware",
     "cpsite.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "cpsite.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "cpsite.urls"
@@ -245,7 +245,6 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "DEFAULT_PARSER_CLASSES": ["validator.parsers.StrictJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.StraightNegotiation",
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Final, NoReturn
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
@@ -17,13 +18,14 @@ from validator.exceptions import BodyTooLarge, LengthRequired, MalformedJSON
 BODY_TIMEOUT_SECONDS: Final = 5.0
 
 
-def check_headers(request: Request) -> None:
+def check_headers(request: Request | HttpRequest) -> None:
     """Refuse by its headers a body that need not be read.
 
     Raises UnsupportedMediaType, LengthRequired or BodyTooLarge.
     """
-    if request.content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        raise UnsupportedMediaType(request.content_type or "no content type")
+    content_type = request.content_type or ""
+    if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise UnsupportedMediaType(content_type or "no content type")
     length = request.META.get("CONTENT_LENGTH")
     if not length:
         raise LengthRequired
@@ -43,7 +45,7 @@ class StrictJSONParser(BaseParser):
 
     def parse(
         self,
-        stream: IO[bytes],
+        stream: IO[bytes] | HttpRequest,
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
@@ -68,7 +70,7 @@ class StrictJSONParser(BaseParser):
             raise MalformedJSON("The body has a number that is too long.") from exc
 
 
-def _read(stream: IO[bytes], parser_context: Mapping[str, Any] | None) -> bytes:
+def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | None) -> bytes:
     """Return the whole body. A client that hangs up in the middle has not sent a message."""
     environ = parser_context["request"].META if parser_context else {}
     connection = environ.get("gunicorn.socket")

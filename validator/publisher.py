@@ -32,6 +32,10 @@ def _producer() -> Producer:
     return Producer(channel, auto_declare=False)
 
 
+def _routing_key() -> str:
+    return broker.queue_name(settings.SQS_QUEUE_URL)
+
+
 @cache
 def _outage() -> Outage:
     return Outage(longest_try_seconds=settings.SQS_PUBLISH_TIMEOUT_SECONDS)
@@ -54,7 +58,7 @@ def publish_message(body: str) -> None:
     result = "failed"
     try:
         _producer().publish(
-            body, routing_key=broker.queue().name, serializer=broker.SERIALIZER, retry=False
+            body, routing_key=_routing_key(), serializer=broker.SERIALIZER, retry=False
         )
         result = "ok"
         _outage().succeeded()

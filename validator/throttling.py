@@ -4,21 +4,29 @@ Both count in the process that serves the request, so the effective limit of a s
 rate times its processes. Enough to keep one caller from taking all; not an accounting.
 """
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from typing import cast
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.views import APIView
 
 
-def source_ip(request: Request) -> str | None:
+def source_ip(request: Request | HttpRequest) -> str | None:
     """Return the caller's address, or None where the proxy's header does not hold one.
 
     Which entry of X-Forwarded-For to believe follows from TRUSTED_PROXIES.
     """
+    return _address(BaseThrottle().get_ident(cast("Request", request)))
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str | None:
     try:
-        address = ip_address(BaseThrottle().get_ident(request).strip())
+        address = ip_address(text.strip())
     except ValueError:
         return None
     # PostgreSQL's inet has no zone, and a zone means nothing on another host.

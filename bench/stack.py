@@ -1,0 +1,85 @@
+"""What all measured processes share: the emulators, and one environment for ours and for peers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench import emulators, environment
+from bench.emulators import S3, Database, Queue, Sqs
+from bench.processes import Process, free_port, run
+
+#: Python that runs our manage.py.
+MANAGE: Final = (environment.PYTHON, environment.ROOT / "manage.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The running emulators. `ours` is what the caller adds to our services' environment."""
+
+    scratch: Path
+    sqs: Sqs
+    s3: S3
+    database: Database
+    ours: Mapping[str, str]
+
+    def environment(self, queue: Queue, *, port: int = 0, s3_prefix: str = "") -> dict[str, str]:
+        """Return the environment of a measured process, ours or a peer, as in production."""
+        return environment.bare(self.scratch) | {
+            "AWS_ACCESS_KEY_ID": environment.ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": environment.ACCESS_KEY,
+            "AWS_REGION": environment.REGION,
+            "AWS_DEFAULT_REGION": environment.REGION,
+            "AWS_ENDPOINT_URL_SQS": self.sqs.endpoint,
+            "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
+            # Settings of the caller's account must not reach the clients.
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "SQS_QUEUE_URL": queue.url,
+            "SQS_DLQ_URL": queue.dlq_url,
+            "S3_BUCKET": self.s3.bucket,
+            "S3_PREFIX": s3_prefix,
+            "API_TOKENS": environment.TOKEN,
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+        }
+
+    def our_environment(
+        self, queue: Queue, *, port: int = 0, s3_prefix: str = "messages/"
+    ) -> dict[str, str]:
+        """Return what our services need beyond that."""
+        return (
+            self.environment(queue, port=port, s3_prefix=s3_prefix)
+            | {
+                "DATABASE_URL": self.database.url,
+                "DJANGO_SECRET_KEY": "bench-" + "x" * 50,
+                "LOG_FORMAT": "json",
+                "VALIDATOR_METRICS_PORT": str(free_port()),
+                "UPLOADER_METRICS_PORT": str(free_port()),
+                "UPLOADER_HEARTBEAT_FILE": str(self.scratch / "uploader-heartbeat"),
+            }
+            | dict(self.ours)
+        )
+
+    def start(self, name: str, command: tuple[str | Path, ...], env: Mapping[str, str]) -> Process:
+        """Start a measured process. Rounds of the same share a log."""
+        log = re.sub("[^a-z0-9]+", "-", name.lower())
+        return Process(name, command, env, self.scratch / f"{log}.log")
+
+
+@contextmanager
+def running(scratch: Path, ours: Mapping[str, str]) -> Iterator[Stack]:
+    """Start the emulators and the database, and make the audit log's tables."""
+    with ExitStack() as started:
+        stack = Stack(
+            scratch=scratch,
+            sqs=started.enter_context(emulators.sqs(scratch)),
+            s3=started.enter_context(emulators.s3(scratch)),
+            database=started.enter_context(emulators.database(scratch)),
+            ours=ours,
+        )
+        bare = environment.bare(scratch) | {"DATABASE_URL": stack.database.url}
+        run("migrate", [*MANAGE, "migrate", "--verbosity", "0"], bare)
+        yield stack
