@@ -260,8 +260,18 @@ REST_FRAMEWORK = {
 
 # --- Uploader -------------------------------------------------------------------------------
 
-#: Upload threads.
+#: Upload threads. One write to S3 takes 20 to 60 ms, nearly all of it waiting.
 UPLOADER_CONCURRENCY = env.int("UPLOADER_CONCURRENCY", 16, validate=_at_least(1))
+#: Threads that receive, each ten messages at a time.
+UPLOADER_RECEIVERS = env.int("UPLOADER_RECEIVERS", 1, validate=_at_least(1))
+#: One object for each message, or many messages in one (uploader/layouts.py). A batch is complete
+#: with so many messages, with so many bytes before compression, or after so many seconds.
+UPLOADER_LAYOUT = env.str(
+    "UPLOADER_LAYOUT", "object", validate=[validate.OneOf(["object", "batch"])]
+)
+UPLOADER_BATCH_MESSAGES = env.int("UPLOADER_BATCH_MESSAGES", 1_000, validate=_at_least(1))
+UPLOADER_BATCH_BYTES = env.int("UPLOADER_BATCH_BYTES", 8_388_608, validate=_at_least(1))
+UPLOADER_BATCH_SECONDS = env.float("UPLOADER_BATCH_SECONDS", 10.0, validate=_at_least(0.1))
 #: Seconds of one SQS long poll; the AWS limit is 20. A stop waits for the poll under way, so it
 #: must stay well below the 30 seconds that ECS gives a stopping container.
 UPLOADER_WAIT_SECONDS = env.int(

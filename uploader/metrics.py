@@ -14,6 +14,10 @@ acknowledge_failures_total = Counter(
     "uploader_acknowledge_failures_total",
     "Stored messages that SQS did not delete; each is delivered and stored again, unchanged.",
 )
+visibility_extensions_total = Counter(
+    "uploader_visibility_extensions_total",
+    "Messages that were kept hidden because they were in hand for half of the queue's timeout.",
+)
 upload_seconds = Histogram(
     "uploader_upload_seconds",
     "Time to write one object.",

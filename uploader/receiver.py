@@ -1,7 +1,8 @@
 """The uploader's end of the queue."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,17 +19,22 @@ from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
 QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, QueueRefused)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Delivery:
     """One delivery of a message; the same message may be delivered again, as another one."""
 
     kombu_message: KombuMessage
+    #: What was published, byte for byte.
+    body: bytes = field(init=False)
+    #: When it was received, and since when SQS counts the time until it delivers it again, both by
+    #: the monotonic clock.
+    received_at: float = field(default_factory=time.monotonic)
+    hidden_at: float = field(init=False)
 
-    @property
-    def body(self) -> bytes:
-        """What was published, byte for byte."""
+    def __post_init__(self) -> None:
         body = self.kombu_message.body
-        return body if isinstance(body, bytes) else str(body).encode()
+        self.body = body if isinstance(body, bytes) else str(body).encode()
+        self.hidden_at = self.received_at
 
     @property
     def undecodable(self) -> str | None:
@@ -142,13 +148,24 @@ class Receiver:
             )
         return outcomes
 
+    def visibility_timeout(self) -> int:
+        """Return for how many seconds the queue hides what it delivers.
+
+        Raises one of QUEUE_FAILURES.
+        """
+        answer = self._client().get_queue_attributes(
+            QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout"]
+        )
+        return int(answer["Attributes"]["VisibilityTimeout"])
+
     def _client(self) -> Client:
         client: Client = self._channel.sqs(broker.queue().name)
         return client
 
-    def _forget(self, delivery: Delivery) -> None:
+    @staticmethod
+    def _forget(delivery: Delivery) -> None:
         # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
-        self._channel.qos.ack(delivery.receipt_handle)
+        delivery.kombu_message.channel.qos.ack(delivery.receipt_handle)
 
     def close(self) -> None:
         self._connection.close()

@@ -8,23 +8,24 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
 from cpsite.message import DecodeError, Message
-from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
-from uploader import metrics
+from cpsite.sqs_batch import BATCH_ENTRIES
+from uploader import accounting, metrics
+from uploader.acknowledger import Acknowledger
+from uploader.errors import describe
 from uploader.heartbeat import Heartbeat
+from uploader.layouts import Batch, Batcher, Part
 from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
 from uploader.storage import object_key
+from uploader.visibility import VisibilityExtender
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,13 @@ BACKOFF_SECONDS_MAX: Final = 30.0
 OUTAGE_FAILURES: Final = 5
 #: Seconds after which a wait looks whether a signal has asked to stop.
 NOTICE_SECONDS: Final = 0.25
+#: With a batcher: batches whose messages may be in hand, the one that is being filled, one that is
+#: being written, and one between.
+BATCHES_IN_HAND: Final = 3
+
+# Looking a label up costs more than observing.
+_SECONDS_OF_STORED: Final = metrics.upload_seconds.labels("stored")
+_SECONDS_OF_FAILED: Final = metrics.upload_seconds.labels("failed")
 
 
 @dataclass
@@ -56,8 +64,10 @@ class Counts:
 class Worker:
     """Moves messages from the queue to the storage until it is stopped.
 
-    `store(key, body)` writes one object and returns when the storage has it. At most
-    `concurrency` messages are being stored at a time, and ten more wait for a free thread.
+    `store(key, body)` writes one object and returns when the storage has it. At most `concurrency`
+    objects are being written at a time. Without a `batcher` each message is an object of its own,
+    and ten more for each receiver wait for a free thread; with one, messages gather in it, and
+    three batches of them are in hand at most. Each receiver has a thread, the first that of `run`.
     With `max_messages` the worker stops after that many deliveries; with `drain` when a receive
     comes back empty while none is in hand.
     """
@@ -66,26 +76,40 @@ class Worker:
         self,
         *,
         receiver: Receiver,
+        more_receivers: Sequence[Receiver] = (),
         store: Callable[[str, bytes], None],
         heartbeat: Heartbeat,
         concurrency: int,
+        batcher: Batcher | None = None,
         max_messages: int | None = None,
         drain: bool = False,
     ) -> None:
         self.counts = Counts()
         self._receiver = receiver
+        self._receivers = [receiver, *more_receivers]
         self._store = store
         self._heartbeat = heartbeat
-        self._capacity = concurrency + BATCH_ENTRIES
+        self._batcher = batcher
+        self._capacity = (
+            concurrency + BATCH_ENTRIES * len(self._receivers)
+            if batcher is None
+            else BATCHES_IN_HAND * batcher.max_messages
+        )
         self._max_messages = max_messages
         self._drain = drain
         self._stopping = False
+        self._broken: Exception | None = None
         self._failed_receives = 0
         self._failed_stores = 0
-        self._in_hand: dict[Future[None], Delivery] = {}
+        #: What was received and not yet stored or given up, with the call that is to do it.
+        self._in_hand: dict[Delivery, Future[None] | None] = {}
+        self._bytes_in_hand = 0
         # Also guards `counts`, which the threads share.
         self._changed = threading.Condition()
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="upload")
+        self._acknowledger = Acknowledger(receiver)
+        self._visibility = VisibilityExtender(receiver, in_hand=self._list_in_hand)
+        self._finished = threading.Event()
 
     def stop(self) -> None:
         """Ask the worker to finish what it has begun and to return.
@@ -102,18 +126,60 @@ class Worker:
     def run(self) -> Counts:
         """Work until stopped, drained or at the limit; return what was done."""
         self._heartbeat.beat()
+        self._acknowledger.start()
+        self._visibility.start()
+        if self._batcher is not None:
+            threading.Thread(
+                target=self._flush_due_batches, args=[self._batcher], name="batches", daemon=True
+            ).start()
+        others = [
+            threading.Thread(target=self._receive_aside, args=[receiver], name="receive")
+            for receiver in self._receivers[1:]
+        ]
+        for thread in others:
+            thread.start()
         try:
-            while not self._stopping and (limit := self._wait_for_room()):
-                if not self._receive(limit) and self._is_drained():
-                    break
+            self._receive_until_done(self._receiver)
         finally:
+            for thread in others:
+                thread.join()
             self._finish()
+        if self._broken is not None:
+            raise self._broken
         return self.counts
+
+    def _receive_until_done(self, receiver: Receiver) -> None:
+        while not self._stopping and (limit := self._wait_for_room()):
+            if not self._receive(receiver, limit) and self._is_drained():
+                break
+
+    def _receive_aside(self, receiver: Receiver) -> None:
+        """Receive in a thread, whose unforeseen end is the end of the worker."""
+        try:
+            self._receive_until_done(receiver)
+        except Exception as exc:  # noqa: BLE001 - raised again by `run`
+            self._broken = exc
+            self._stopping = True
+
+    def _list_in_hand(self) -> list[Delivery]:
+        with self._changed:
+            return list(self._in_hand)
+
+    def _is_full(self) -> bool:
+        most = self._capacity - BATCH_ENTRIES * len(self._receivers)
+        return (
+            len(self._in_hand) > most
+            or len(self._acknowledger) > self._capacity
+            or (
+                self._batcher is not None
+                and self._bytes_in_hand > BATCHES_IN_HAND * self._batcher.max_bytes
+            )
+        )
 
     def _wait_for_room(self) -> int:
         """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
         with self._changed:
-            while len(self._in_hand) > self._capacity - BATCH_ENTRIES and not self._stopping:
+            while self._is_full() and not self._stopping:
                 self._changed.wait(timeout=NOTICE_SECONDS)
         # While the storage is away, one message is enough to find out whether it is back.
         limit = 1 if self._pause_in_outage() else BATCH_ENTRIES
@@ -130,10 +196,10 @@ class Worker:
             self._sleep(_jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(beyond, 10))))
         return beyond >= 0
 
-    def _receive(self, limit: int) -> bool:
+    def _receive(self, receiver: Receiver, limit: int) -> bool:
         """Receive once and hand over what came; return whether anything did."""
         try:
-            deliveries = self._receiver.receive(limit)
+            deliveries = receiver.receive(limit)
         except QUEUE_FAILURES as exc:
             self._back_off(exc)
             return True  # not knowing is not the same as empty
@@ -142,7 +208,8 @@ class Worker:
         oldest = min((delivery.sent_at for delivery in deliveries), default=time.time())
         metrics.oldest_message_age_seconds.set(max(0.0, time.time() - oldest))
         self._heartbeat.beat()
-        self.counts.received += len(deliveries)
+        with self._changed:
+            self.counts.received += len(deliveries)
         if self._stopping:
             self._release(deliveries)
         else:
@@ -156,7 +223,7 @@ class Worker:
         delay = _jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(self._failed_receives, 10) / 2))
         logger.warning(
             "receive_failed",
-            extra={"error": _describe(exc), "retry_in_seconds": round(delay, 1)},
+            extra={"error": describe(exc), "retry_in_seconds": round(delay, 1)},
         )
         self._heartbeat.beat()
         self._sleep(delay)
@@ -169,155 +236,162 @@ class Worker:
 
     def _is_drained(self) -> bool:
         """Whether to stop after an empty receive: what is in hand may yet come back."""
+        if not self._drain:
+            return False
+        self._submit_open_batches()
         with self._changed:
-            if self._drain and self._in_hand:
+            if self._in_hand:
                 self._changed.wait(timeout=NOTICE_SECONDS)
-                return False
-            return self._drain
+            return not self._in_hand
 
     def _submit(self, delivery: Delivery) -> None:
         with self._changed:
-            future = self._executor.submit(self._handle, delivery)
-            self._in_hand[future] = delivery
+            # Under the lock, which whoever handles it needs in order to take it out again.
+            whole = self._batcher is None
+            self._in_hand[delivery] = (
+                self._executor.submit(self._handle, delivery) if whole else None
+            )
+            self._bytes_in_hand += len(delivery.body)
             metrics.in_flight.set(len(self._in_hand))
-        future.add_done_callback(self._done)
+        if self._batcher is not None:
+            self._add_to_batch(self._batcher, delivery)
 
-    def _done(self, future: Future[None]) -> None:
-        with self._changed:
-            del self._in_hand[future]
-            metrics.in_flight.set(len(self._in_hand))
-            self._changed.notify_all()
-        self._heartbeat.beat()
+    def _add_to_batch(self, batcher: Batcher, delivery: Delivery) -> None:
+        part = _decode(delivery)
+        if part is None:
+            # In another thread, because it asks SQS for something.
+            self._executor.submit(self._handle, delivery)
+            return
+        for batch in batcher.add(part):
+            self._executor.submit(self._handle_batch, batch)
+
+    def _flush_due_batches(self, batcher: Batcher) -> None:
+        """Store batches whose time is up, until the worker has finished."""
+        while not self._finished.wait(NOTICE_SECONDS):
+            for batch in batcher.due(time.monotonic()):
+                self._executor.submit(self._handle_batch, batch)
+
+    def _submit_open_batches(self) -> None:
+        if self._batcher is not None:
+            for batch in self._batcher.take_all():
+                self._executor.submit(self._handle_batch, batch)
 
     def _handle(self, delivery: Delivery) -> None:
         """Bring one delivery to its end, whatever happens: nothing may escape a pool's thread."""
         try:
-            self._store_delivery(delivery)
+            part = _decode(delivery)
+            if part is None:
+                self._give_up(delivery, None, "undecodable", UNDECODABLE_RETRY_SECONDS)
+            else:
+                self._store_parts([part], object_key(part.message), delivery.body)
         except Exception:
-            logger.exception(
-                "message_failed_unexpectedly", extra={"sqs_message_id": delivery.sqs_message_id}
-            )
-            self._fail(delivery, None, "internal_error", RETRY_SECONDS)
+            logger.exception("message_failed_unexpectedly")
+            self._give_up_unexpectedly([delivery])
+        finally:
+            self._left_hand([delivery])
 
-    def _store_delivery(self, delivery: Delivery) -> None:
+    def _handle_batch(self, batch: Batch) -> None:
+        """Bring the deliveries of one batch to their end, whatever happens."""
         try:
-            message = _decode(delivery)
-        except DecodeError as exc:
-            logger.warning("message_undecodable", extra={"error": str(exc)})
-            self._fail(delivery, None, "undecodable", UNDECODABLE_RETRY_SECONDS)
-            return
-        key, body = object_key(message), delivery.body
+            key, body = batch.encode()
+            self._store_parts(batch.parts, key, body)
+        except Exception:
+            logger.exception("batch_failed_unexpectedly")
+            self._give_up_unexpectedly([part.delivery for part in batch.parts])
+        finally:
+            self._left_hand([part.delivery for part in batch.parts])
+
+    def _left_hand(self, deliveries: Sequence[Delivery]) -> None:
+        """Note that these are stored or given up."""
+        with self._changed:
+            for delivery in deliveries:
+                if delivery in self._in_hand:
+                    del self._in_hand[delivery]
+                    self._bytes_in_hand -= len(delivery.body)
+            metrics.in_flight.set(len(self._in_hand))
+            self._changed.notify_all()
+        self._heartbeat.beat()
+
+    def _store_parts(self, parts: Sequence[Part], key: str, body: bytes) -> None:
+        """Write one object and have its messages deleted, or leave them for another try."""
         started = time.perf_counter()
         try:
             self._store(key, body)
         except (ClientError, BotoCoreError, OSError) as exc:
-            metrics.upload_seconds.labels("failed").observe(time.perf_counter() - started)
-            with self._changed:
-                self._failed_stores += 1
-            delay = min(RETRY_SECONDS * 2 ** (delivery.attempts - 1), RETRY_SECONDS_MAX)
-            self._fail(delivery, message, _describe(exc), delay)
+            _SECONDS_OF_FAILED.observe(time.perf_counter() - started)
+            self._put_off(parts, describe(exc))
             return
         duration = time.perf_counter() - started
-        metrics.upload_seconds.labels("stored").observe(duration)
-        self._acknowledge(delivery, message)
-        self._account_stored(delivery, message, key, body, duration)
-
-    def _acknowledge(self, delivery: Delivery, message: Message) -> None:
-        """Delete what is stored. If SQS does not, the next delivery stores the same once more."""
-        try:
-            delivery.acknowledge()
-        except QUEUE_FAILURES as exc:
-            metrics.acknowledge_failures_total.inc()
-            logger.warning(
-                "acknowledge_failed",
-                extra={"message_id": str(message.message_id), "error": _describe(exc)},
-            )
-
-    def _account_stored(
-        self, delivery: Delivery, message: Message, key: str, body: bytes, duration: float
-    ) -> None:
-        age = max(0.0, (datetime.now(UTC) - message.accepted_at).total_seconds())
-        metrics.messages_total.labels("stored").inc()
-        metrics.message_age_seconds.observe(age)
+        _SECONDS_OF_STORED.observe(duration)
         with self._changed:
-            self.counts.stored += 1
+            self.counts.stored += len(parts)
             self._failed_stores = 0
-        recorder.record(
-            AuditEvent(
-                kind=Kind.STORED,
-                message_id=message.message_id,
-                client=message.client,
-                object_key=key,
-                payload_sha256=sha256(body).hexdigest(),
-                accepted_at=message.accepted_at,
-                attempts=delivery.attempts,
-                duration_ms=round(duration * 1000),
-            )
-        )
-        logger.info(
-            "message_stored",
-            extra={
-                "message_id": str(message.message_id),
-                "client": message.client,
-                "object_key": key,
-                "attempts": delivery.attempts,
-                "duration_ms": round(duration * 1000),
-                "age_ms": round(age * 1000),
-            },
-        )
+        alone = self._batcher is None
+        for part in parts:
+            self._acknowledger.add(part)
+            accounting.stored(part, key=key, duration=duration, log=alone)
+        if not alone:
+            accounting.batch_stored(key=key, messages=len(parts), size=len(body), duration=duration)
 
-    def _fail(
+    def _put_off(self, parts: Sequence[Part], reason: str) -> None:
+        """Leave what the storage did not take for another try, the later the more there were."""
+        with self._changed:
+            self._failed_stores += 1
+        delays: dict[int, list[Delivery]] = defaultdict(list)
+        for part in parts:
+            delay = min(RETRY_SECONDS * 2 ** (part.delivery.attempts - 1), RETRY_SECONDS_MAX)
+            delays[delay].append(part.delivery)
+            self._account_failed(part.delivery, part.message, reason, delay)
+        for delay, deliveries in delays.items():
+            self._change_visibility(deliveries, delay)
+
+    def _give_up(
         self, delivery: Delivery, message: Message | None, reason: str, retry_in_seconds: int
     ) -> None:
         """Leave a message on the queue for another try, or for the dead-letter queue."""
-        message_id = message.message_id if message else None
-        metrics.messages_total.labels("failed" if message else "undecodable").inc()
-        with self._changed:
-            self.counts.failed += 1
-        recorder.record(
-            AuditEvent(
-                kind=Kind.FAILED,
-                message_id=message_id,
-                client=message.client if message else "",
-                reason=reason[:64],
-                accepted_at=message.accepted_at if message else None,
-                attempts=delivery.attempts,
-            )
-        )
-        logger.warning(
-            "message_failed",
-            extra={
-                "message_id": str(message_id) if message_id else None,
-                "sqs_message_id": delivery.sqs_message_id,
-                "reason": reason,
-                "attempts": delivery.attempts,
-                "retry_in_seconds": retry_in_seconds,
-            },
-        )
+        self._account_failed(delivery, message, reason, retry_in_seconds)
         self._change_visibility([delivery], retry_in_seconds)
 
-    def _release(self, deliveries: list[Delivery]) -> None:
+    def _give_up_unexpectedly(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._account_failed(delivery, None, "internal_error", RETRY_SECONDS)
+        self._change_visibility(deliveries, RETRY_SECONDS)
+
+    def _account_failed(
+        self, delivery: Delivery, message: Message | None, reason: str, retry_in_seconds: int
+    ) -> None:
+        with self._changed:
+            self.counts.failed += 1
+        accounting.failed(delivery, message, reason=reason, retry_in_seconds=retry_in_seconds)
+
+    def _release(self, deliveries: Sequence[Delivery]) -> None:
         """Give back at once what was received but not begun."""
         metrics.messages_total.labels("released").inc(len(deliveries))
         self.counts.released += len(deliveries)
         self._change_visibility(deliveries, 0)
 
-    def _change_visibility(self, deliveries: list[Delivery], delay_seconds: int) -> None:
+    def _change_visibility(self, deliveries: Sequence[Delivery], delay_seconds: int) -> None:
         try:
             self._receiver.release(deliveries, delay_seconds=delay_seconds)
         except QUEUE_FAILURES as exc:
             # They come back by themselves after the queue's visibility timeout.
-            logger.warning("release_failed", extra={"error": _describe(exc)})
+            logger.warning("release_failed", extra={"error": describe(exc)})
 
     def _finish(self) -> None:
-        """Finish what is being stored; after a stop, give back what is not."""
+        """Finish what is being stored and store open batches; after a stop, give back the rest."""
         if self._stopping:
             with self._changed:
                 in_hand = list(self._in_hand.items())
-            unstarted = [delivery for future, delivery in in_hand if future.cancel()]
+            unstarted = [delivery for delivery, future in in_hand if future and future.cancel()]
+            self._left_hand(unstarted)
             self._release(unstarted)
+        self._finished.set()
+        self._submit_open_batches()
         self._executor.shutdown(wait=True)
-        self._receiver.close()
+        self._visibility.stop()
+        self._acknowledger.close()
+        for receiver in self._receivers:
+            receiver.close()
         self._heartbeat.remove()
 
 
@@ -326,16 +400,14 @@ def _jittered(longest: float) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets
 
 
-def _decode(delivery: Delivery) -> Message:
+def _decode(delivery: Delivery) -> Part | None:
+    """Return the message of a delivery, or None when it is none of ours."""
     if delivery.undecodable is not None:
-        raise DecodeError(f"unreadable envelope ({delivery.undecodable})", b"")
-    return Message.decode(delivery.body)
-
-
-def _describe(exc: Exception) -> str:
-    """Name an error by AWS's code or its class: texts may quote a request."""
-    if isinstance(exc, ClientError):
-        return f"aws_{exc.response['Error']['Code']}"
-    if isinstance(exc, QueueRefused):
-        return f"aws_{exc.code}"
-    return type(exc).__name__
+        error = f"unreadable envelope ({delivery.undecodable})"
+        logger.warning("message_undecodable", extra={"error": error})
+        return None
+    try:
+        return Part(delivery, Message.decode(delivery.body))
+    except DecodeError as exc:
+        logger.warning("message_undecodable", extra={"error": str(exc)})
+        return None

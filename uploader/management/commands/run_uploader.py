@@ -17,6 +17,7 @@ from cpsite.arguments import positive
 from cpsite.audit.recorder import recorder
 from uploader import storage
 from uploader.heartbeat import Heartbeat
+from uploader.layouts import Batcher
 from uploader.queue_depth import QueueDepthSampler
 from uploader.receiver import Receiver
 from uploader.worker import Worker
@@ -28,6 +29,7 @@ BANNER = """
  -- [config]
  .> queue:        {queue}
  .> storage:      {storage}
+ .> layout:       {layout}
  .> concurrency:  {concurrency} threads
  .> stops:        {stops}
  .> metrics:      http://{metrics_host}:{metrics_port}/metrics
@@ -53,10 +55,25 @@ class Command(BaseCommand):
             help="messages stored at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
         )
         parser.add_argument(
+            "--layout",
+            choices=["object", "batch"],
+            default=settings.UPLOADER_LAYOUT,
+            help="one object for each message, or many messages in one gzip-compressed NDJSON "
+            "object (default: UPLOADER_LAYOUT, now %(default)s)",
+        )
+        parser.add_argument(
+            "--receivers",
+            type=positive,
+            default=settings.UPLOADER_RECEIVERS,
+            metavar="N",
+            help="threads that receive; more than one helps where receiving is the limit "
+            "(default: UPLOADER_RECEIVERS, now %(default)s)",
+        )
+        parser.add_argument(
             "--max-messages",
             type=positive,
             metavar="N",
-            help="stop after N deliveries (default: go on)",
+            help="stop after N deliveries, received by one thread (default: go on)",
         )
         parser.add_argument(
             "--drain",
@@ -83,11 +100,16 @@ class Command(BaseCommand):
             ) from exc
         self._print_banner(options, server.server_port)
         storage.warm_up()
+        # Several could not know how many messages the others are about to get.
+        count = 1 if options["max_messages"] else options["receivers"]
+        receiver, *more = (Receiver(concurrency=options["concurrency"]) for _ in range(count))
         worker = Worker(
-            receiver=Receiver(concurrency=options["concurrency"]),
+            receiver=receiver,
+            more_receivers=more,
             store=storage.store,
             heartbeat=Heartbeat(settings.UPLOADER_HEARTBEAT_FILE),
             concurrency=options["concurrency"],
+            batcher=_batcher() if options["layout"] == "batch" else None,
             max_messages=options["max_messages"],
             drain=options["drain"],
         )
@@ -111,6 +133,7 @@ class Command(BaseCommand):
                 queue=settings.SQS_QUEUE_URL,
                 storage=settings.MESSAGES_DIRECTORY
                 or f"s3://{settings.S3_BUCKET}/{settings.S3_PREFIX}",
+                layout=_LAYOUTS[options["layout"]],
                 concurrency=options["concurrency"],
                 stops=" or ".join(stops) or "on SIGTERM or Ctrl-C",
                 metrics_host=settings.METRICS_HOST,
@@ -119,6 +142,21 @@ class Command(BaseCommand):
             )
         )
         self.stdout.flush()
+
+
+def _batcher() -> Batcher:
+    return Batcher(
+        max_messages=settings.UPLOADER_BATCH_MESSAGES,
+        max_bytes=settings.UPLOADER_BATCH_BYTES,
+        max_seconds=settings.UPLOADER_BATCH_SECONDS,
+    )
+
+
+_LAYOUTS = {
+    "object": "one object a message",
+    "batch": f"one object for up to {settings.UPLOADER_BATCH_MESSAGES} messages, "
+    f"{settings.UPLOADER_BATCH_BYTES} bytes or {settings.UPLOADER_BATCH_SECONDS:g} s",
+}
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cpsite.sqs import DeleteFailed
+from tests import factories
+from uploader import acknowledger as module
+from uploader import metrics
+from uploader.acknowledger import Acknowledger
+from uploader.layouts import Part
+
+
+class Deliveries:
+    """Stands where the receiver stands, and notes what it is asked to delete."""
+
+    def __init__(self, *answers):
+        self.batches = []
+        self.answers = list(answers)
+        self.under_way = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def acknowledge(self, deliveries):
+        self.batches.append(list(deliveries))
+        self.under_way.set()
+        assert self.go_on.wait(30)
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer or [None] * len(deliveries)
+
+
+def part(delivery):
+    return Part(delivery, factories.message())
+
+
+@pytest.fixture
+def start(monkeypatch):
+    started = []
+
+    def make(receiver, gather_seconds=60.0):
+        monkeypatch.setattr(module, "GATHER_SECONDS", gather_seconds)
+        started.append(Acknowledger(receiver))
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for each in started:
+        each.close()
+
+
+def wait_until(condition):
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.005)
+    pytest.fail("it did not come to that")
+
+
+def test_ten_are_deleted_by_one_call_without_waiting_for_more(start):
+    receiver = Deliveries()
+    acknowledger = start(receiver)
+    for number in range(20):
+        acknowledger.add(part(number))
+    wait_until(lambda: len(receiver.batches) == 2)
+    assert receiver.batches == [list(range(10)), list(range(10, 20))]
+
+
+def test_fewer_wait_only_a_moment(start):
+    receiver = Deliveries()
+    acknowledger = start(receiver, gather_seconds=0.05)
+    acknowledger.add(part("a"))
+    acknowledger.add(part("b"))
+    wait_until(lambda: receiver.batches)
+    assert receiver.batches == [["a", "b"]]
+    assert len(acknowledger) == 0
+
+
+def test_a_close_deletes_what_is_left(start):
+    receiver = Deliveries()
+    acknowledger = start(receiver)
+    for number in range(13):
+        acknowledger.add(part(number))
+    acknowledger.close()
+    assert [number for batch in receiver.batches for number in batch] == list(range(13))
+
+
+def test_what_arrives_while_a_call_is_under_way_is_deleted_after_it(start):
+    receiver = Deliveries()
+    receiver.go_on.clear()
+    acknowledger = start(receiver)
+    for number in range(10):
+        acknowledger.add(part(number))
+    assert receiver.under_way.wait(30)
+    for number in range(10, 20):
+        acknowledger.add(part(number))
+    assert len(acknowledger) == 10
+    receiver.go_on.set()
+    wait_until(lambda: len(receiver.batches) == 2)
+    assert receiver.batches[1] == list(range(10, 20))
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures", "error"),
+    [
+        ([None, DeleteFailed("InternalError"), None], 1, "aws_InternalError"),
+        (ClientError({"Error": {"Code": "RequestThrottled"}}, "x"), 3, "aws_RequestThrottled"),
+        (ConnectionResetError(), 3, "ConnectionResetError"),
+    ],
+    ids=repr,
+)
+def test_each_failure_is_counted_and_told(start, caplog, answer, failures, error):
+    before = metrics.acknowledge_failures_total._value.get()
+    acknowledger = start(Deliveries(answer))
+    for number in range(3):
+        acknowledger.add(part(number))
+    acknowledger.close()
+    lines = [line for line in caplog.records if line.getMessage() == "acknowledge_failed"]
+    assert [line.error for line in lines] == [error] * failures
+    assert metrics.acknowledge_failures_total._value.get() == before + failures
+
+
+def test_an_unforeseen_error_does_not_end_the_thread(start, caplog):
+    receiver = Deliveries(RuntimeError("a bug"))
+    acknowledger = start(receiver)
+    for number in range(20):
+        acknowledger.add(part(number))
+    wait_until(lambda: len(receiver.batches) == 2)
+    acknowledger.close()
+    assert "acknowledge_failed_unexpectedly" in caplog.text

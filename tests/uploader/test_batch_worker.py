@@ -1,0 +1,235 @@
+"""The worker with UPLOADER_LAYOUT=batch, against a real SQS API and a real S3 API."""
+
+import gzip
+import logging
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cpsite.message import Message
+from tests import factories
+from uploader import storage
+from uploader import worker as module
+from uploader.heartbeat import Heartbeat
+from uploader.layouts import Batcher
+from uploader.receiver import Receiver
+from uploader.worker import Worker
+from validator.publisher import publish_message
+
+
+@pytest.fixture
+def make_worker(queue, tmp_path):
+    def make(*, max_messages=100, max_seconds=60.0, receivers=1, **changes):
+        first, *more = (Receiver(concurrency=4) for _ in range(receivers))
+        options = {
+            "receiver": first,
+            "more_receivers": more,
+            "store": storage.store,
+            "heartbeat": Heartbeat(tmp_path / "heartbeat"),
+            "concurrency": 4,
+            "batcher": Batcher(
+                max_messages=max_messages, max_bytes=1_000_000, max_seconds=max_seconds
+            ),
+            "drain": True,
+        }
+        return Worker(**(options | changes))
+
+    return make
+
+
+def publish(count):
+    messages = [Message.accept(client="alice", data=factories.fields()) for _ in range(count)]
+    for message in messages:
+        publish_message(message.encode())
+    return messages
+
+
+def stored_lines(bucket):
+    return [
+        line
+        for key in bucket.keys()  # noqa: SIM118 - not a dict
+        for line in gzip.decompress(bucket.read(key)).decode().splitlines()
+    ]
+
+
+def wait_until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not come to that")
+
+
+def test_messages_are_stored_together_and_leave_the_queue(make_worker, queue, bucket, audit):
+    messages = publish(25)
+    counts = make_worker(max_messages=10).run()
+    assert sorted(stored_lines(bucket)) == sorted(message.encode() for message in messages)
+    assert len(bucket.keys()) == 3
+    assert (counts.received, counts.stored, counts.failed) == (25, 25, 0)
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+    events = audit()
+    assert {event.message_id for event in events} == {message.message_id for message in messages}
+    assert {event.object_key for event in events} == set(bucket.keys())
+
+
+def test_nothing_is_deleted_before_its_batch_is_stored(make_worker, queue, bucket):
+    publish(12)
+    seen = []
+
+    def store(key, body):
+        seen.append(queue.count())
+        storage.store(key, body)
+
+    make_worker(store=store).run()
+    assert seen == [{"visible": 0, "in_flight": 12}]
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_a_batch_that_does_not_fill_is_stored_when_its_time_is_up(make_worker, queue, bucket):
+    publish(3)
+    worker = make_worker(max_seconds=0.5, drain=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_until(lambda: queue.count() == {"visible": 0, "in_flight": 0})
+    worker.stop()
+    thread.join(20)
+    assert len(stored_lines(bucket)) == 3
+
+
+def test_a_stop_stores_what_has_gathered(make_worker, queue, bucket):
+    publish(5)
+    worker = make_worker(drain=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_until(lambda: worker.counts.received == 5)
+    assert bucket.keys() == []
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(stored_lines(bucket)) == 5
+    assert worker.counts.stored == 5
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_messages_are_kept_hidden_while_their_batch_fills(make_worker, queue, bucket, monkeypatch):
+    """Or SQS would deliver them to others, again and again, and then to the dead letters."""
+    monkeypatch.setattr("uploader.visibility.INTERVAL", 0.2)
+    queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "2"})
+    publish(5)
+    worker = make_worker(drain=False, max_seconds=6)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_until(lambda: worker.counts.stored)
+    worker.stop()
+    thread.join(20)
+    assert worker.counts.received == worker.counts.stored == 5
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_a_batch_that_cannot_be_stored_is_tried_again_in_whatever_batch(
+    make_worker, queue, bucket, monkeypatch, audit
+):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
+    messages = publish(12)
+    errors = [ClientError({"Error": {"Code": "SlowDown"}}, "PutObject")]
+
+    def store(key, body):
+        if errors:
+            raise errors.pop()
+        storage.store(key, body)
+
+    counts = make_worker(store=store, max_messages=6).run()
+    assert counts.failed == 6
+    assert counts.stored == 12
+    assert sorted(stored_lines(bucket)) == sorted(message.encode() for message in messages)
+    failed = [event for event in audit() if event.kind == "failed"]
+    assert {event.reason for event in failed} == {"aws_SlowDown"}
+    assert len(failed) == 6
+
+
+def test_storing_the_same_batch_again_is_the_same_object(make_worker, queue, bucket, monkeypatch):
+    publish(8)
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            Receiver, "acknowledge", lambda self, deliveries: [OSError()] * len(deliveries)
+        )
+        make_worker().run()
+    (key,) = bucket.keys()
+    first = bucket.read(key)
+    queue.make_visible()
+    make_worker().run()
+    assert bucket.keys() == [key]
+    assert bucket.read(key) == first
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_poison_is_not_in_a_batch_and_harms_none(make_worker, queue, bucket, audit):
+    publish(3)
+    queue.send("hello")
+    publish(3)
+    counts = make_worker().run()
+    assert (counts.stored, counts.failed) == (6, 1)
+    assert len(stored_lines(bucket)) == 6
+    assert queue.count() == {"visible": 0, "in_flight": 1}
+    assert "undecodable" in {event.reason for event in audit()}
+
+
+def test_an_unforeseen_error_leaves_the_messages_on_the_queue(make_worker, queue, bucket, caplog):
+    publish(4)
+
+    def store(key, body):
+        raise RuntimeError("a bug")
+
+    counts = make_worker(store=store).run()
+    assert (counts.stored, counts.failed) == (0, 4)
+    assert "batch_failed_unexpectedly" in caplog.text
+    assert queue.count() == {"visible": 0, "in_flight": 4}
+
+
+def test_there_is_one_log_line_a_batch(make_worker, queue, bucket, caplog):
+    caplog.set_level(logging.INFO)
+    publish(7)
+    make_worker().run()
+    (line,) = [record for record in caplog.records if record.getMessage() == "batch_stored"]
+    assert line.messages == 7
+    assert line.object_key == bucket.keys()[0]
+    assert "message_stored" not in caplog.text
+
+
+def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+    publish(60)
+    worker = make_worker(max_messages=4)
+    most = 0
+    receive = worker._receiver.receive
+
+    def count(limit):
+        nonlocal most
+        received = receive(limit)
+        most = max(most, len(worker._in_hand) + len(received))
+        return received
+
+    worker._receiver.receive = count
+    assert worker.run().stored == 60
+    assert most <= 3 * 4 + 10
+
+
+def test_several_receivers_share_the_work(make_worker, queue, bucket):
+    messages = publish(60)
+    worker = make_worker(receivers=3, max_messages=10)
+    counts = worker.run()
+    assert counts.received == counts.stored == 60
+    assert sorted(stored_lines(bucket)) == sorted(message.encode() for message in messages)
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_a_receiver_that_breaks_ends_the_worker(make_worker, queue, bucket):
+    worker = make_worker(receivers=2, drain=False)
+
+    def break_down(limit):
+        raise RuntimeError("a bug")
+
+    worker._receivers[1].receive = break_down
+    with pytest.raises(RuntimeError, match="a bug"):
+        worker.run()

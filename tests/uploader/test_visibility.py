@@ -1,0 +1,101 @@
+import time
+
+import pytest
+
+from tests import factories
+from uploader import metrics
+from uploader.receiver import Receiver
+from uploader.visibility import LONGEST_SECONDS, VisibilityExtender
+
+
+@pytest.fixture
+def receiver(queue):
+    made = Receiver(concurrency=2)
+    yield made
+    made.close()
+
+
+def receive(receiver, queue, count):
+    for number in range(count):
+        queue.send(factories.kombu_envelope(str(number)))
+    deliveries = []
+    while len(deliveries) < count:
+        deliveries += receiver.receive(10)
+    return deliveries
+
+
+def hidden_for(queue):
+    """Seconds for which SQS still hides each message, as moto knows them."""
+    from moto.sqs import sqs_backends
+
+    backend = sqs_backends["123456789012"]["us-east-1"]
+    messages = backend.queues[queue.url.rpartition("/")[2]]._messages
+    return [message.visible_at / 1000 - time.time() for message in messages]
+
+
+def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue):
+    deliveries = receive(receiver, queue, 12)
+    before = metrics.visibility_extensions_total._value.get()
+    receiver.change_visibility(deliveries, seconds=5)
+    for delivery in deliveries[:11]:
+        delivery.hidden_at -= 16  # of the queue's 30 seconds
+    VisibilityExtender(receiver, in_hand=lambda: deliveries).extend()
+    hidden = sorted(hidden_for(queue))
+    assert hidden[0] < 6
+    assert all(25 < seconds <= 30 for seconds in hidden[1:])
+    assert metrics.visibility_extensions_total._value.get() == before + 11
+    assert all(time.monotonic() - delivery.hidden_at < 15 for delivery in deliveries)
+
+
+def test_what_left_the_hand_is_not_kept(receiver, queue):
+    for delivery in receive(receiver, queue, 2):
+        delivery.hidden_at -= 60
+    receiver.change_visibility = pytest.fail
+    VisibilityExtender(receiver, in_hand=list).extend()
+
+
+def test_what_sqs_would_not_extend_any_more_is_left(receiver, queue):
+    (delivery,) = receive(receiver, queue, 1)
+    delivery.received_at = delivery.hidden_at = time.monotonic() - LONGEST_SECONDS - 1
+    receiver.change_visibility = pytest.fail
+    VisibilityExtender(receiver, in_hand=lambda: [delivery]).extend()
+
+
+def test_one_that_sqs_refuses_is_told_and_tried_again(receiver, queue, caplog):
+    deliveries = receive(receiver, queue, 2)
+    for delivery in deliveries:
+        delivery.hidden_at -= 16
+    deliveries[0].kombu_message.delivery_tag = "no-such-handle"
+    extender = VisibilityExtender(receiver, in_hand=lambda: deliveries)
+    extender.extend()
+    assert caplog.text.count("visibility_not_extended") == 1
+    assert extender._due(time.monotonic()) == [deliveries[0]]
+
+
+def test_an_outage_of_sqs_does_not_end_the_thread(receiver, queue, caplog, monkeypatch):
+    (delivery,) = receive(receiver, queue, 1)
+    delivery.hidden_at -= 16
+    answers = [ConnectionResetError(), RuntimeError("a bug"), 30]
+
+    def timeout():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(receiver, "visibility_timeout", timeout)
+    monkeypatch.setattr("uploader.visibility.INTERVAL", 0.01)
+    extender = VisibilityExtender(receiver, in_hand=lambda: [delivery])
+    extender.start()
+    for _ in range(3000):
+        if time.monotonic() - delivery.hidden_at < 15:
+            break
+        time.sleep(0.005)
+    extender.stop()
+    assert time.monotonic() - delivery.hidden_at < 15
+    assert "visibility_not_extended" in caplog.text
+    assert "visibility_failed_unexpectedly" in caplog.text
+
+
+def test_the_timeout_is_the_queues(receiver):
+    assert receiver.visibility_timeout() == 30

@@ -1,0 +1,91 @@
+"""What became of messages: in the metrics, the audit log and the log."""
+
+import logging
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.recorder import recorder
+from cpsite.message import Message
+from uploader import metrics
+from uploader.layouts import Part
+from uploader.receiver import Delivery
+
+logger = logging.getLogger(__name__)
+
+# Looking a label up costs more than counting.
+_STORED: Final = metrics.messages_total.labels("stored")
+
+
+def stored(part: Part, *, key: str, duration: float, log: bool) -> None:
+    """Account for a stored message. `duration` is that of the write, in seconds."""
+    message, attempts = part.message, part.delivery.attempts
+    age = max(0.0, (datetime.now(UTC) - message.accepted_at).total_seconds())
+    _STORED.inc()
+    metrics.message_age_seconds.observe(age)
+    recorder.record(
+        AuditEvent(
+            kind=Kind.STORED,
+            message_id=message.message_id,
+            client=message.client,
+            object_key=key,
+            payload_sha256=sha256(part.delivery.body).hexdigest(),
+            accepted_at=message.accepted_at,
+            attempts=attempts,
+            duration_ms=round(duration * 1000),
+        )
+    )
+    if log:
+        logger.info(
+            "message_stored",
+            extra={
+                "message_id": str(message.message_id),
+                "client": message.client,
+                "object_key": key,
+                "attempts": attempts,
+                "duration_ms": round(duration * 1000),
+                "age_ms": round(age * 1000),
+            },
+        )
+
+
+def batch_stored(*, key: str, messages: int, size: int, duration: float) -> None:
+    """Log a stored batch, which has one line for all of its messages. `size` is in bytes."""
+    logger.info(
+        "batch_stored",
+        extra={
+            "object_key": key,
+            "messages": messages,
+            "bytes": size,
+            "duration_ms": round(duration * 1000),
+        },
+    )
+
+
+def failed(
+    delivery: Delivery, message: Message | None, *, reason: str, retry_in_seconds: int
+) -> None:
+    """Account for a delivery that was not stored; `message` is None when it is none of ours."""
+    message_id = message.message_id if message else None
+    metrics.messages_total.labels("failed" if message else "undecodable").inc()
+    recorder.record(
+        AuditEvent(
+            kind=Kind.FAILED,
+            message_id=message_id,
+            client=message.client if message else "",
+            reason=reason[:64],
+            accepted_at=message.accepted_at if message else None,
+            attempts=delivery.attempts,
+        )
+    )
+    logger.warning(
+        "message_failed",
+        extra={
+            "message_id": str(message_id) if message_id else None,
+            "sqs_message_id": delivery.sqs_message_id,
+            "reason": reason,
+            "attempts": delivery.attempts,
+            "retry_in_seconds": retry_in_seconds,
+        },
+    )

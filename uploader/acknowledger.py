@@ -1,0 +1,98 @@
+"""Deletes stored messages from the queue, ten by one call, beside the threads that store.
+
+Not by the group commit that sends go through: its callers wait for their outcome, and a thread that
+waits for a delete stores nothing meanwhile (docs/adr/0006).
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from cpsite.sqs_batch import BATCH_ENTRIES
+from uploader import metrics
+from uploader.errors import describe
+from uploader.layouts import Part
+from uploader.receiver import QUEUE_FAILURES, Receiver
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a stored message waits for others, so that ten are deleted by one call. Far below
+#: any visibility timeout, and nobody waits for it.
+GATHER_SECONDS: Final = 0.05
+
+
+class Acknowledger:
+    """Takes stored messages over and has `receiver` delete them, from one thread.
+
+    What SQS does not delete is delivered and stored once more, unchanged.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._waiting: deque[Part] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="acknowledge", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, part: Part) -> None:
+        """Have a message deleted soon."""
+        with self._changed:
+            self._waiting.append(part)
+            # The thread waits for the first of a batch, then for the last.
+            if len(self._waiting) in {1, BATCH_ENTRIES}:
+                self._changed.notify()
+
+    def __len__(self) -> int:
+        """How many wait to be deleted."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Delete what is left and return."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            try:
+                self._delete(batch)
+            except Exception:
+                # An error that nobody foresaw must not end the thread.
+                logger.exception("acknowledge_failed_unexpectedly")
+                metrics.acknowledge_failures_total.inc(len(batch))
+
+    def _next_batch(self) -> list[Part]:
+        """Wait for a batch; return an empty one when there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            until = time.monotonic() + GATHER_SECONDS
+            self._changed.wait_for(
+                lambda: len(self._waiting) >= BATCH_ENTRIES or self._closing,
+                timeout=until - time.monotonic(),
+            )
+            size = min(len(self._waiting), BATCH_ENTRIES)
+            return [self._waiting.popleft() for _ in range(size)]
+
+    def _delete(self, batch: Sequence[Part]) -> None:
+        outcomes: Sequence[Exception | None]
+        try:
+            outcomes = self._receiver.acknowledge([part.delivery for part in batch])
+        except QUEUE_FAILURES as exc:
+            outcomes = [exc] * len(batch)
+        for part, failure in zip(batch, outcomes, strict=True):
+            if failure is not None:
+                metrics.acknowledge_failures_total.inc()
+                logger.warning(
+                    "acknowledge_failed",
+                    extra={
+                        "message_id": str(part.message.message_id),
+                        "error": describe(failure),
+                    },
+                )

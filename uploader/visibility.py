@@ -1,0 +1,82 @@
+"""Keeps SQS from delivering to others what this worker still has in hand."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from uploader import metrics
+from uploader.errors import describe
+from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is in hand.
+INTERVAL: Final = 1.0
+#: Seconds after its receive at which a message is no longer kept: SQS does not allow more than
+#: 12 hours (AWS: "Amazon SQS message quotas").
+LONGEST_SECONDS: Final = 11 * 3600
+
+
+class VisibilityExtender:
+    """Hides messages in hand anew when half of the queue's visibility timeout has passed.
+
+    `in_hand` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
+    """
+
+    def __init__(self, receiver: Receiver, *, in_hand: Callable[[], Sequence[Delivery]]) -> None:
+        self._receiver = receiver
+        self._in_hand = in_hand
+        self._timeout: int | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(INTERVAL):
+            try:
+                self.extend()
+            except QUEUE_FAILURES as exc:
+                logger.warning("visibility_not_extended", extra={"error": describe(exc)})
+            except Exception:
+                # An error that nobody foresaw must not end the thread.
+                logger.exception("visibility_failed_unexpectedly")
+
+    def extend(self) -> None:
+        """Extend what is due. Raises one of QUEUE_FAILURES when SQS cannot be asked."""
+        due = self._due(time.monotonic())
+        if not due or self._timeout is None:
+            return
+        now = time.monotonic()
+        outcomes = self._receiver.change_visibility(due, seconds=self._timeout)
+        for delivery, failure in zip(due, outcomes, strict=True):
+            if failure is None:
+                delivery.hidden_at = now
+                metrics.visibility_extensions_total.inc()
+            else:
+                logger.warning(
+                    "visibility_not_extended",
+                    extra={
+                        "sqs_message_id": delivery.sqs_message_id,
+                        "error": describe(failure),
+                    },
+                )
+
+    def _due(self, now: float) -> list[Delivery]:
+        in_hand = self._in_hand()
+        if in_hand and self._timeout is None:
+            self._timeout = self._receiver.visibility_timeout()
+        return [
+            delivery
+            for delivery in in_hand
+            if self._timeout is not None
+            and now - delivery.hidden_at > self._timeout / 2
+            and now - delivery.received_at < LONGEST_SECONDS
+        ]
