@@ -33,7 +33,7 @@ class Run:
 
 def _tasks(chosen: Arguments, running: Stack) -> Iterator[Task]:
     our_validators = [each for each in servers.VALIDATORS if each.is_ours]
-    uploaders = consumers.available()
+    uploaders = consumers.UPLOADERS
     our_uploaders = [each for each in uploaders if each.is_ours]
     if "validator" in chosen.only:
         yield from servers.tasks(
@@ -70,7 +70,7 @@ def _measure(chosen: Arguments) -> int:
     environment.check()
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
         report("starting SQS, S3 and the database")
-        with stack.running(Path(scratch), chosen.ours) as running:
+        with stack.running(Path(scratch), chosen.ours, sqs_delay_ms=chosen.sqs_delay) as running:
             for task in _tasks(chosen, running):
                 run.do(task)
             facts = output.facts(running)

@@ -42,6 +42,7 @@ class Arguments:
     messages: int
     concurrency: Sequence[int]
     ours: Mapping[str, str]
+    sqs_delay: int
     skip_peers: bool
     full: bool
     markdown: bool
@@ -108,6 +109,13 @@ def _add_extent(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="more environment for our services, to try a setting",
+    )
+    add(
+        "--sqs-delay",
+        type=_positive,
+        default=0,
+        metavar="MS",
+        help="let SQS answer so much later, in milliseconds, as over a network (default: 0)",
     )
     add("--skip-peers", action="store_true", help="measure ours only")
     add("--full", action="store_true", help="also a backlog of 100,000 messages, once")

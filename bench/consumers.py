@@ -65,12 +65,6 @@ UPLOADERS: Final = (
 )
 
 
-def available() -> list[Uploader]:
-    """Return the uploaders, without a layout that the settings do not know yet."""
-    has_layouts = "UPLOADER_LAYOUT" in (environment.ROOT / "cpsite" / "settings.py").read_text()
-    return [each for each in UPLOADERS if has_layouts or not each.in_batches]
-
-
 @dataclass(frozen=True)
 class Backlog:
     """Messages to be stored, each with four fields of `length` characters."""

@@ -125,10 +125,15 @@ class Sqs:
 
 
 @contextmanager
-def sqs(scratch: Path) -> Iterator[Sqs]:
-    """Run fauxqs."""
+def sqs(scratch: Path, *, delay_ms: int) -> Iterator[Sqs]:
+    """Run fauxqs, each of whose answers waits for `delay_ms`."""
     port = free_port()
-    command: Command = [environment.node(), environment.PEERS / "fauxqs.mjs", str(port)]
+    command: Command = [
+        environment.node(),
+        environment.PEERS / "fauxqs.mjs",
+        str(port),
+        str(delay_ms),
+    ]
     with Process("fauxqs", command, environment.bare(scratch), scratch / "fauxqs.log") as process:
         process.wait_for_port(port)
         yield Sqs(port)

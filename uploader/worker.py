@@ -107,7 +107,12 @@ class Worker:
         # Also guards `counts`, which the threads share.
         self._changed = threading.Condition()
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="upload")
-        self._acknowledger = Acknowledger(receiver)
+        self._acknowledger = Acknowledger(
+            # Deleting takes as long as receiving, and both take ten at a time.
+            receiver,
+            threads=len(self._receivers) + 1,
+            done=self._look_again,
+        )
         self._visibility = VisibilityExtender(receiver, in_hand=self._list_in_hand)
         self._finished = threading.Event()
 
@@ -164,6 +169,11 @@ class Worker:
     def _list_in_hand(self) -> list[Delivery]:
         with self._changed:
             return list(self._in_hand)
+
+    def _look_again(self) -> None:
+        """Wake whoever waits for room."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _is_full(self) -> bool:
         most = self._capacity - BATCH_ENTRIES * len(self._receivers)

@@ -40,9 +40,9 @@ def part(delivery):
 def start(monkeypatch):
     started = []
 
-    def make(receiver, gather_seconds=60.0):
+    def make(receiver, gather_seconds=60.0, **options):
         monkeypatch.setattr(module, "GATHER_SECONDS", gather_seconds)
-        started.append(Acknowledger(receiver))
+        started.append(Acknowledger(receiver, **options))
         started[-1].start()
         return started[-1]
 
@@ -130,3 +130,25 @@ def test_an_unforeseen_error_does_not_end_the_thread(start, caplog):
     wait_until(lambda: len(receiver.batches) == 2)
     acknowledger.close()
     assert "acknowledge_failed_unexpectedly" in caplog.text
+
+
+def test_while_one_thread_deletes_another_gathers_full_batches(start):
+    receiver = Deliveries()
+    receiver.go_on.clear()
+    acknowledger = start(receiver, threads=3)
+    for number in range(30):
+        acknowledger.add(part(number))
+    wait_until(lambda: len(receiver.batches) == 3)  # all under way at once
+    assert sorted(map(len, receiver.batches)) == [10, 10, 10]
+    receiver.go_on.set()
+    acknowledger.add(part(30))
+    acknowledger.close()
+    assert sorted(number for batch in receiver.batches for number in batch) == list(range(31))
+
+
+def test_it_tells_when_there_is_room_again(start):
+    calls = []
+    acknowledger = start(Deliveries(), done=lambda: calls.append(1))
+    for number in range(10):
+        acknowledger.add(part(number))
+    wait_until(lambda: calls == [1])
