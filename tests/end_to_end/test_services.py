@@ -1,5 +1,6 @@
 """The promises of the main path, with real processes."""
 
+import gzip
 import http.client
 import json
 import os
@@ -129,6 +130,35 @@ def test_kill_minus_nine_of_the_uploader_loses_nothing(services):
         assert stored[message_id]["data"] == _data(number)
 
 
+def _lines(services):
+    """Every line of every batch in the bucket, as documents."""
+    return [
+        json.loads(line)
+        for key in services.bucket.keys()  # noqa: SIM118 - not a dict
+        for line in gzip.decompress(services.bucket.read(key)).splitlines()
+    ]
+
+
+def test_batches_lose_nothing_to_kill_minus_nine_and_are_flushed_by_sigterm(services):
+    services.validator()
+    batches = {"UPLOADER_LAYOUT": "batch", "UPLOADER_BATCH_MESSAGES": "25"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda number: services.post(_data(number)), range(60))
+        accepted = {answer["message_id"] for _, answer in answers}
+    killed = services.uploader("--receivers", "2", **batches)
+    wait_for(services.bucket.keys, "the first batch")
+    killed.kill()
+    services.queue.make_visible()
+    stopped = services.uploader(UPLOADER_BATCH_SECONDS="60", **batches)
+    wait_for(lambda: services.queue.count()["visible"] == 0, "the messages to be in hand")
+    assert stopped.stop() == 0
+    documents = _lines(services)
+    assert {document["message_id"] for document in documents} == accepted
+    # What is there twice was delivered twice, and is the same.
+    assert len({json.dumps(document, sort_keys=True) for document in documents}) == 60
+    assert services.queue.count() == {"visible": 0, "in_flight": 0}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_the_uploader_and_it_exits_0(services, number):
     services.validator()
@@ -193,6 +223,25 @@ def test_requests_under_way_are_finished_at_a_stop(services):
     stopping.join()
     assert answers == [0]
     assert services.queue.count()["visible"] == 1
+
+
+def test_idle_connections_do_not_delay_a_stop(services):
+    """A load balancer keeps connections open; gunicorn would wait for its graceful timeout."""
+    validator = services.validator()
+    idle = []
+    for _ in range(4):
+        connection = http.client.HTTPConnection("127.0.0.1", services.port)
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read()
+        idle.append(connection)
+    started = time.monotonic()
+    assert validator.stop() == 0
+    # Not a measurement: with them it would be 20 seconds and more.
+    assert time.monotonic() - started < 15
+    assert "graceful timeout" not in validator.log.read_text()
+    for connection in idle:
+        assert connection.sock.recv(1) == b""  # closed in an orderly way
+        connection.close()
 
 
 def test_tokens_rotate_without_a_restart(services, aws_endpoint):
