@@ -2,8 +2,10 @@ import gzip
 import itertools
 import json
 import random
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +138,17 @@ def test_whatever_comes_no_message_is_lost_or_doubled_and_limits_hold(
     for batch in complete:
         assert 1 <= len(batch.parts) <= max_messages
         assert batch.size <= max_bytes or len(batch.parts) == 1
+
+
+def test_the_documented_reader_gives_each_message_once(tmp_path):
+    """The snippet of docs/operations.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    namespace = {}
+    exec(snippet, namespace)  # noqa: S102 - our own docs
+    files = []
+    for number, numbers in enumerate(([1, 2, 3], [2, 3, 4], [4])):
+        files.append(tmp_path / f"{number}.ndjson.gz")
+        files[-1].write_bytes(batch_of([part(each) for each in numbers]).encode()[1])
+    ids = [uuid.UUID(message["message_id"]).int for message in namespace["messages"](files)]
+    assert ids == [1, 2, 3, 4]
