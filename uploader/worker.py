@@ -319,7 +319,9 @@ class Worker:
                     del self._in_hand[delivery]
                     self._bytes_in_hand -= len(delivery.body)
             metrics.in_flight.set(len(self._in_hand))
-            self._changed.notify_all()
+            # Not for each: whoever waits, waits for room for a whole receive, or for the last one.
+            if not self._in_hand or not self._is_full():
+                self._changed.notify_all()
         self._heartbeat.beat()
 
     def _store_parts(self, parts: Sequence[Part], key: str, body: bytes) -> None:
