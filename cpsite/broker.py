@@ -32,6 +32,9 @@ register(
 #: (retry mode "standard": a random share of 2 ** (attempt - 1)).
 _BACKOFF_SECONDS = 1.0
 
+#: Seconds of a call that hold two attempts of 1.5 seconds each and the wait between them.
+_LONG_ENOUGH_FOR_TWO_SECONDS = 4.0
+
 #: Share of the publish timeout that a message may wait while the batch before it is under way.
 _TURN_SHARE = 0.25
 
@@ -64,7 +67,9 @@ def publishing_connection(
     Sends of several threads share batches; `observe_batch` is told the size of each.
     """
     call_seconds = settings.SQS_PUBLISH_TIMEOUT_SECONDS * (1 - _TURN_SHARE)
-    attempt_seconds = (call_seconds - _BACKOFF_SECONDS) / 2
+    # A second attempt is worth having only where the first one is given enough time.
+    attempts = 2 if call_seconds >= _LONG_ENOUGH_FOR_TWO_SECONDS else 1
+    attempt_seconds = (call_seconds - _BACKOFF_SECONDS * (attempts - 1)) / attempts
     connect_seconds = min(0.5, attempt_seconds / 2)
     return _connection(
         sqs.SendOptions(
@@ -74,7 +79,7 @@ def publishing_connection(
         ),
         connect_timeout=connect_seconds,
         read_timeout=attempt_seconds - connect_seconds,
-        retries={"mode": "standard", "total_max_attempts": 2},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
 
 

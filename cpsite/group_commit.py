@@ -7,6 +7,7 @@ of the calls, and there is neither a timer nor a thread of its own.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,16 @@ class NotSent(TimeoutError):
     """A call waited too long for its turn. Its item has not left this process."""
 
 
+class OutcomeUnknown(TimeoutError):
+    """A call has its item and does not end. The item may be sent or not."""
+
+
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item]):
     item: Item
     size: int
+    #: Until when it may wait for its turn (monotonic clock).
+    turn_until: float
     wake: threading.Event = field(default_factory=threading.Event)
     #: In somebody's batch: from here on the outcome comes, and waiting for it is bounded.
     taken: bool = False
@@ -38,7 +45,7 @@ class GroupCommit(Generic[Item]):
     `commit(items)` performs one batch and returns an outcome for each item, in order: None, or the
     exception that its caller is to get. What it raises instead fails the whole batch; each caller
     then gets an exception of its own, made by `copy_error`, because threads that raise the same
-    object would share its traceback. `commit` must be bounded in time.
+    object would share its traceback. `commit` should end within `max_commit_seconds`.
 
     A batch holds up to `max_entries` items of up to `max_size` together; an item larger than that
     goes alone.
@@ -52,12 +59,14 @@ class GroupCommit(Generic[Item]):
         max_entries: int,
         max_size: int,
         max_wait_seconds: float,
+        max_commit_seconds: float,
     ) -> None:
         self._commit = commit
         self._copy_error = copy_error
         self._max_entries = max_entries
         self._max_size = max_size
         self._max_wait_seconds = max_wait_seconds
+        self._max_commit_seconds = max_commit_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Entry[Item]] = deque()
         #: Leads that are under way or have been handed on.
@@ -66,13 +75,14 @@ class GroupCommit(Generic[Item]):
     def submit(self, item: Item, size: int = 0) -> None:
         """Have `item` committed; return when it is.
 
-        `size` counts towards `max_size`. Raises the item's own error, or NotSent after
-        `max_wait_seconds` without a turn.
+        `size` counts towards `max_size`. Raises the item's own error; NotSent after
+        `max_wait_seconds` without a turn; OutcomeUnknown when the outcome is not there
+        `max_commit_seconds` after that.
         """
-        entry = _Entry(item, size)
+        entry = _Entry(item, size, time.monotonic() + self._max_wait_seconds)
         with self._lock:
             self._waiting.append(entry)
-            if not self._leads or len(self._waiting) >= self._max_entries:
+            if not self._leads or self._is_batch_full():
                 entry.leads = True
                 self._leads += 1
         while not entry.done:
@@ -87,21 +97,34 @@ class GroupCommit(Generic[Item]):
         if entry.error is not None:
             raise entry.error
 
+    def _is_batch_full(self) -> bool:
+        return len(self._waiting) >= self._max_entries or (
+            sum(entry.size for entry in self._waiting) >= self._max_size
+        )
+
     def _wait(self, entry: _Entry[Item]) -> None:
         """Wait for the outcome or for the lead. Raises NotSent when neither comes in time."""
-        if entry.wake.wait(self._max_wait_seconds):
+        if entry.wake.wait(max(0.0, entry.turn_until - time.monotonic())):
             return
         with self._lock:
-            if not entry.taken and not entry.leads:
+            if entry.leads:
+                return
+            if not entry.taken:
                 self._waiting.remove(entry)
                 raise NotSent
-        entry.wake.wait()
+        if not entry.wake.wait(self._max_commit_seconds):
+            raise OutcomeUnknown
 
     def _lead(self, entry: _Entry[Item]) -> None:
         """Commit the oldest entries; `entry` itself may have to wait for a later batch."""
         with self._lock:
             entry.leads = False
             entry.wake.clear()
+            if not entry.taken and time.monotonic() > entry.turn_until:
+                # It has led others for too long to have a turn of its own.
+                self._waiting.remove(entry)
+                self._hand_on()
+                raise NotSent
             batch = self._take()
         try:
             self._run(batch)
@@ -143,7 +166,7 @@ class GroupCommit(Generic[Item]):
 
         While others lead, only a full batch is worth a lead: the last of them takes the rest.
         """
-        if self._leads > 1 and len(self._waiting) < self._max_entries:
+        if self._leads > 1 and not self._is_batch_full():
             self._leads -= 1
             return
         for entry in self._waiting:

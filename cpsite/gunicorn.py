@@ -28,6 +28,8 @@ _metrics_directory = tempfile.mkdtemp(prefix="cpsite-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 
 try:
+    # SQLite waits for a lock where no other request can take its turn.
+    os.environ.setdefault("SQLITE_TIMEOUT_SECONDS", "0.5")
     from django.conf import settings
 
     env = Env()
@@ -36,8 +38,9 @@ try:
     # with much concurrency each make the fullest ones.
     workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
     # WEB_CONNECTIONS: clients of a process that are connected at a time; others wait to be
-    # accepted. Bounds the memory that bodies under way can take, about 1 MB for each at worst.
-    worker_connections = env.int("WEB_CONNECTIONS", 256, validate=[validate.Range(min=1)])
+    # accepted, and idle ones make room for them. Bounds the memory that bodies under way can take,
+    # about 1 MB for each at worst.
+    worker_connections = env.int("WEB_CONNECTIONS", 512, validate=[validate.Range(min=1)])
     # gunicorn's own lines in the same format as ours.
     logconfig_dict = settings.LOGGING
 except EnvError as exc:

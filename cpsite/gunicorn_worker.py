@@ -64,6 +64,12 @@ class _Waits:
         del self._ends[getcurrent()]
         return isinstance(exc, _WaitOver)
 
+    def end_oldest(self, number: int) -> None:
+        """End so many of the waits that have lasted longest. Must run in gevent's hub."""
+        oldest = list(self._ends.values())[:number]
+        if oldest:
+            self.end(before=math.nextafter(oldest[-1], math.inf))
+
     def end(self, *, before: float) -> None:
         """End the waits whose time ends `before`, unless their request has just come.
 
@@ -82,10 +88,19 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waits = _Waits(self.cfg.keepalive)
+        self._connections = 0
 
     def run(self) -> None:
         gevent.spawn(self._end_waits)
         super().run()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection to its end."""
+        self._connections += 1
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._connections -= 1
 
     def timeout_ctx(self) -> _Waits:
         """Bound the wait for the next request of a connection, where it is entered."""
@@ -97,6 +112,9 @@ class Worker(GeventWorker):
         while self.alive:
             gevent.sleep(_NOTICE_SECONDS)
             run_in_hub(lambda: self._waits.end(before=time.monotonic()))
+            if self._connections >= self.worker_connections:
+                # Nobody else is accepted: a health check is worth more than an idle connection.
+                run_in_hub(lambda: self._waits.end_oldest(1 + self.worker_connections // 10))
         gevent.sleep(LINGER_SECONDS)
         while True:
             run_in_hub(lambda: self._waits.end(before=math.inf))

@@ -136,7 +136,7 @@ def _database(url: str) -> dict[str, Any]:
         options |= {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": env.float("SQLITE_TIMEOUT_SECONDS", 20.0, validate=_at_least(0)),
         }
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     else:

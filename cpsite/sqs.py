@@ -98,6 +98,7 @@ class Client:
             max_entries=BATCH_ENTRIES,
             max_size=MESSAGE_BYTES,
             max_wait_seconds=self._options.send_seconds - self._options.call_seconds,
+            max_commit_seconds=self._options.send_seconds,
         )
 
     def __getattr__(self, name: str) -> Any:

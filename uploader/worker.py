@@ -93,12 +93,17 @@ class Worker:
         self._capacity = (
             concurrency + BATCH_ENTRIES * len(self._receivers)
             if batcher is None
-            else BATCHES_IN_HAND * batcher.max_messages
+            # Never so little that there would be no room for a receive beside a batch that fills.
+            else max(
+                BATCHES_IN_HAND * batcher.max_messages,
+                batcher.max_messages + BATCH_ENTRIES * len(self._receivers),
+            )
         )
         self._max_messages = max_messages
         self._drain = drain
         self._stopping = False
         self._broken: Exception | None = None
+        self._release_failed = False
         self._failed_receives = 0
         self._failed_stores = 0
         #: What was received and not yet stored or given up, with the call that is to do it.
@@ -115,6 +120,9 @@ class Worker:
         )
         self._visibility = VisibilityExtender(receiver, in_hand=self._list_in_hand)
         self._finished = threading.Event()
+        self._flushing = threading.Thread(
+            target=self._flush_due_batches, name="batches", daemon=True
+        )
 
     def stop(self) -> None:
         """Ask the worker to finish what it has begun and to return.
@@ -133,10 +141,7 @@ class Worker:
         self._heartbeat.beat()
         self._acknowledger.start()
         self._visibility.start()
-        if self._batcher is not None:
-            threading.Thread(
-                target=self._flush_due_batches, args=[self._batcher], name="batches", daemon=True
-            ).start()
+        self._flushing.start()
         others = [
             threading.Thread(target=self._receive_aside, args=[receiver], name="receive")
             for receiver in self._receivers[1:]
@@ -145,6 +150,9 @@ class Worker:
             thread.start()
         try:
             self._receive_until_done(self._receiver)
+        except BaseException:
+            self._stopping = True
+            raise
         finally:
             for thread in others:
                 thread.join()
@@ -270,21 +278,34 @@ class Worker:
         part = _decode(delivery)
         if part is None:
             # In another thread, because it asks SQS for something.
-            self._executor.submit(self._handle, delivery)
+            self._executor.submit(self._handle_undecodable, delivery)
             return
         for batch in batcher.add(part):
-            self._executor.submit(self._handle_batch, batch)
+            self._submit_batch(batch)
 
-    def _flush_due_batches(self, batcher: Batcher) -> None:
+    def _submit_batch(self, batch: Batch) -> None:
+        try:
+            self._executor.submit(self._handle_batch, batch)
+        except RuntimeError:  # the system has no thread to give: then by this one
+            logger.exception("upload_thread_not_started")
+            self._handle_batch(batch)
+
+    def _flush_due_batches(self) -> None:
         """Store batches whose time is up, until the worker has finished."""
-        while not self._finished.wait(NOTICE_SECONDS):
-            for batch in batcher.due(time.monotonic()):
-                self._executor.submit(self._handle_batch, batch)
+        while self._batcher is not None and not self._finished.wait(NOTICE_SECONDS):
+            for batch in self._batcher.due(time.monotonic()):
+                self._submit_batch(batch)
 
     def _submit_open_batches(self) -> None:
         if self._batcher is not None:
             for batch in self._batcher.take_all():
-                self._executor.submit(self._handle_batch, batch)
+                self._submit_batch(batch)
+
+    def _handle_undecodable(self, delivery: Delivery) -> None:
+        try:
+            self._give_up(delivery, None, "undecodable", UNDECODABLE_RETRY_SECONDS)
+        finally:
+            self._left_hand([delivery])
 
     def _handle(self, delivery: Delivery) -> None:
         """Bring one delivery to its end, whatever happens: nothing may escape a pool's thread."""
@@ -383,11 +404,16 @@ class Worker:
         self._change_visibility(deliveries, 0)
 
     def _change_visibility(self, deliveries: Sequence[Delivery], delay_seconds: int) -> None:
+        if self._stopping and self._release_failed:
+            return  # SQS is away, and a stop has no time to hear that again for each message
         try:
             self._receiver.release(deliveries, delay_seconds=delay_seconds)
         except QUEUE_FAILURES as exc:
             # They come back by themselves after the queue's visibility timeout.
+            self._release_failed = True
             logger.warning("release_failed", extra={"error": describe(exc)})
+        else:
+            self._release_failed = False
 
     def _finish(self) -> None:
         """Finish what is being stored and store open batches; after a stop, give back the rest."""
@@ -398,6 +424,8 @@ class Worker:
             self._left_hand(unstarted)
             self._release(unstarted)
         self._finished.set()
+        # It may have taken a batch that it has not handed over yet.
+        self._flushing.join()
         self._submit_open_batches()
         self._executor.shutdown(wait=True)
         self._visibility.stop()

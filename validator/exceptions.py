@@ -139,9 +139,16 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[tuple[str, list[dict[
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             own = name == "non_field_errors"
-            yield from _field_errors(inner, path if own else f"{path}.{name}".lstrip("."))
+            yield from _field_errors(
+                inner, path if own else f"{path}.{_printable(name)}".lstrip(".")
+            )
     else:
         yield path, [{"code": str(error.code), "detail": str(error)} for error in detail]
+
+
+def _printable(name: str) -> str:
+    """Return a field's name as it can be sent: half a character (a lone surrogate) cannot."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:

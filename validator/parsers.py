@@ -23,7 +23,7 @@ def check_headers(request: Request | HttpRequest) -> None:
 
     Raises UnsupportedMediaType, LengthRequired or BodyTooLarge.
     """
-    content_type = request.content_type or ""
+    content_type = request.META.get("CONTENT_TYPE", "")
     if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise UnsupportedMediaType(content_type or "no content type")
     length = request.META.get("CONTENT_LENGTH")

@@ -11,6 +11,7 @@ from kombu.exceptions import KombuError
 from kombu.messaging import Producer
 
 from cpsite import broker
+from cpsite.group_commit import NotSent
 from cpsite.sqs import MessageTooLong, SendFailed, SendUnconfirmed
 from cpsite.sqs_batch import QueueRefused
 from validator import metrics
@@ -67,6 +68,9 @@ def publish_message(body: str) -> None:
     except (ClientError, QueueRefused) as exc:
         # SQS answers, if only to refuse: it may take the next one, and nobody waits in vain.
         _outage().succeeded()
+        raise QueueUnavailable from exc
+    except NotSent as exc:
+        # SQS was not asked, so it says nothing about SQS.
         raise QueueUnavailable from exc
     except _FAILURES as exc:
         _outage().failed()

@@ -79,7 +79,7 @@ class AuditRecorder:
     def _run(self) -> None:
         while True:
             event = self._events.get()
-            if event is not None and not self._closing:
+            if not (event is None or self._closing or self._events.qsize() >= BATCH_SIZE):
                 time.sleep(GATHER_SECONDS)
             if event is None or self._write_guarded(event):
                 close_old_connections()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cpsite.group_commit import GroupCommit, NotSent
+from cpsite.group_commit import GroupCommit, NotSent, OutcomeUnknown, _Entry
 
 
 class Recorder:
@@ -31,6 +31,7 @@ def make(commit, **changes):
         "max_entries": 10,
         "max_size": 100,
         "max_wait_seconds": 30.0,
+        "max_commit_seconds": 30.0,
     }
     return GroupCommit(commit, **(options | changes))
 
@@ -115,6 +116,54 @@ def test_the_size_of_a_batch_is_bounded():
     commit.go_on.set()
     join(threads)
     assert commit.batches == [["first"], ["a"], ["b"], ["c"], ["d", "e"]]
+
+
+def test_a_batch_that_is_full_by_size_does_not_wait_for_the_call_under_way():
+    commit = Recorder()
+    group = make(commit, max_size=100)
+    commit.go_on.clear()
+    threads, _ = start(group, "first")
+    assert commit.started.acquire(timeout=30)
+    more, _ = start(group, "a", "b", sizes={"a": 60, "b": 60})
+    assert commit.started.acquire(timeout=30)  # while the first one hangs
+    assert commit.batches[1] in (["a"], ["b"])
+    commit.go_on.set()
+    join(threads + more)
+    assert sorted(item for batch in commit.batches for item in batch) == ["a", "b", "first"]
+
+
+def test_whoever_led_others_for_too_long_has_no_turn_any_more():
+    """Or its wait would begin anew after each batch that it leads."""
+    commit = Recorder()
+    group = make(commit, max_entries=1, max_wait_seconds=0.3)
+    commit.go_on.clear()
+    threads, _ = start(group, "first", "second")
+    for _ in range(2):
+        assert commit.started.acquire(timeout=30)
+    entry = _Entry("old", 0, time.monotonic() - 1.0)
+    entry.leads = True
+    with group._lock:
+        group._waiting.append(entry)
+        group._leads += 1
+    with pytest.raises(NotSent):
+        group._lead(entry)
+    commit.go_on.set()
+    join(threads)
+    assert group._leads == 0
+    assert ["old"] not in commit.batches
+
+
+def test_a_call_that_does_not_end_does_not_hold_the_others_for_ever():
+    commit = Recorder()
+    group = make(commit, max_entries=2, max_commit_seconds=0.3, max_wait_seconds=0.3)
+    commit.go_on.clear()
+    threads, errors = start(group, "first", "a", "b")
+    for _ in range(2):
+        assert commit.started.acquire(timeout=30)
+    wait_until(lambda: errors)
+    assert [type(error) for error in errors.values()] == [OutcomeUnknown]
+    commit.go_on.set()
+    join(threads)
 
 
 def test_each_item_has_its_own_outcome():

@@ -247,6 +247,15 @@ def test_idle_connections_do_not_delay_a_stop(services):
         connection.close()
 
 
+def test_idle_connections_make_room_for_a_health_check(services):
+    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="4")
+    idle = [socket.create_connection(("127.0.0.1", services.port)) for _ in range(6)]
+    assert services.get("/health/live")[0] == 200
+    assert services.post(_data(1))[0] == 202
+    for connection in idle:
+        connection.close()
+
+
 def test_tokens_rotate_without_a_restart(services, aws_endpoint):
     ssm = boto3.client("ssm", region_name="us-east-1", endpoint_url=aws_endpoint)
     name = f"/cpsite/{services.bucket.name}"

@@ -233,3 +233,64 @@ def test_a_receiver_that_breaks_ends_the_worker(make_worker, queue, bucket):
     worker._receivers[1].receive = break_down
     with pytest.raises(RuntimeError, match="a bug"):
         worker.run()
+
+
+def test_the_first_receiver_that_breaks_ends_the_others(make_worker, queue, bucket):
+    worker = make_worker(receivers=2, drain=False)
+
+    def break_down(limit):
+        raise RuntimeError("a bug")
+
+    worker._receiver.receive = break_down
+    with pytest.raises(RuntimeError, match="a bug"):
+        worker.run()
+
+
+@pytest.mark.parametrize(("max_messages", "receivers"), [(1, 1), (3, 1), (6, 3)])
+def test_small_batches_leave_room_for_a_receive(
+    make_worker, queue, bucket, max_messages, receivers
+):
+    publish(25)
+    worker = make_worker(max_messages=max_messages, receivers=receivers, max_seconds=0.2)
+    assert worker.run().stored == 25
+
+
+def test_a_batch_is_stored_even_when_no_thread_can_be_started(
+    make_worker, queue, bucket, monkeypatch, caplog
+):
+    publish(4)
+    worker = make_worker()
+
+    def refuse(*_args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(worker._executor, "submit", refuse)
+    assert worker.run().stored == 4
+    assert "upload_thread_not_started" in caplog.text
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_an_undecodable_message_is_told_once(make_worker, queue, bucket, caplog):
+    queue.send("hello")
+    make_worker().run()
+    assert caplog.text.count("message_undecodable") == 1
+    assert caplog.text.count("message_failed") == 1
+
+
+def test_at_a_stop_an_sqs_that_is_away_is_asked_once(make_worker, queue, bucket, monkeypatch):
+    asked = []
+
+    def fail(self, deliveries, *, delay_seconds):
+        asked.append(delay_seconds)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Receiver, "release", fail)
+    publish(12)
+
+    def store(key, body):
+        worker.stop()
+        raise OSError("away")
+
+    worker = make_worker(store=store, drain=False, max_messages=2)
+    worker.run()
+    assert len(asked) == 1

@@ -238,3 +238,10 @@ def test_refusals_have_a_log_line_without_content(client, caplog):
     assert "guessed-token" not in everything
     assert "private" not in everything
     assert factories.ALICE not in everything
+
+
+def test_an_unknown_field_with_half_a_character_for_a_name_is_a_400(client, queue):
+    body = '{"token": "alice-token-1", "data": {"field1": "a", "x\\ud800": 1}}'
+    answer = client.post("/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "data.x\\ud800" in answer.json()["errors"]

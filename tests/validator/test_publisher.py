@@ -8,6 +8,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 
+from cpsite.group_commit import NotSent
 from tests import factories
 from validator import publisher
 from validator.exceptions import QueueUnavailable
@@ -130,3 +131,25 @@ def test_all_threads_share_one_client(queue, monkeypatch):
         thread.join()
     assert len(created) == 1
     assert queue.count()["visible"] == 8
+
+
+def test_messages_without_a_turn_say_nothing_about_sqs(client, queue, monkeypatch):
+    with monkeypatch.context() as busy:
+
+        def fail(*args, **kwargs):
+            raise NotSent
+
+        busy.setattr(publisher._producer().channel, "_put", fail)
+        assert {_post(client).status_code for _ in range(10)} == {503}
+    assert _post(client).status_code == 202
+
+
+@pytest.mark.parametrize("seconds", [2.0, 3.0, 5.0, 8.0, 20.0])
+def test_an_attempt_has_a_second_at_least(queue, settings, seconds):
+    settings.SQS_PUBLISH_TIMEOUT_SECONDS = seconds
+    publisher._producer.cache_clear()
+    config = publisher._producer().channel.sqs(publisher._routing_key())._client.meta.config
+    assert config.read_timeout >= 1.0
+    attempts = config.retries["total_max_attempts"]
+    call = attempts * (config.connect_timeout + config.read_timeout) + (attempts - 1) * 1.0
+    assert call <= 0.75 * seconds + 0.001
