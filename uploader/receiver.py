@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
@@ -35,6 +35,9 @@ class Delivery:
         body = self.kombu_message.body
         self.body = body if isinstance(body, bytes) else str(body).encode()
         self.hidden_at = self.received_at
+        # The same in two more forms, which a large message in hand should not take up memory with.
+        self.kombu_message.body = None
+        self._sqs_message["Body"] = ""
 
     @property
     def undecodable(self) -> str | None:
@@ -63,8 +66,8 @@ class Delivery:
         return str(self.kombu_message.delivery_tag)
 
     @property
-    def _sqs_message(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = self.kombu_message.delivery_info["sqs_message"]
+    def _sqs_message(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.kombu_message.delivery_info["sqs_message"]
         return found
 
     def acknowledge(self) -> None:

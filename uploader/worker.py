@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -280,7 +280,9 @@ class Worker:
             # In another thread, because it asks SQS for something.
             self._executor.submit(self._handle_undecodable, delivery)
             return
-        for batch in batcher.add(part):
+        # Its text is in the delivery, and need not be in memory twice while the batch fills.
+        slim = Part(delivery, replace(part.message, data={}))
+        for batch in batcher.add(slim):
             self._submit_batch(batch)
 
     def _submit_batch(self, batch: Batch) -> None:
