@@ -4,7 +4,7 @@ The values that differ between machines come from the environment variable named
 """
 
 # First of all, before anything else has bound what is replaced here: requests of a process take
-# turns whenever one of them waits, which costs half of what threads do (docs/adr/0007).
+# turns whenever one of them waits, which costs a quarter less than threads do (docs/adr/0007).
 from gevent import monkey
 
 monkey.patch_all()
@@ -39,7 +39,7 @@ try:
     workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
     # WEB_CONNECTIONS: clients of a process that are connected at a time; others wait to be
     # accepted, and idle ones make room for them. Bounds the memory that bodies under way can take,
-    # about 1 MB for each at worst.
+    # each a few times MAX_BODY_BYTES.
     worker_connections = env.int("WEB_CONNECTIONS", 512, validate=[validate.Range(min=1)])
     # gunicorn's own lines in the same format as ours.
     logconfig_dict = settings.LOGGING

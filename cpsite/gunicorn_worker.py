@@ -52,7 +52,7 @@ class _Waits:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        #: When each wait ends, in gevent's monotonic time. Oldest first, for all last equally long.
+        #: When each wait ends (monotonic clock). Oldest first, for all last equally long.
         self._ends: dict[greenlet, float] = {}
 
     def __enter__(self) -> None:

@@ -68,6 +68,9 @@ class Message:
 
         Raises DecodeError when `raw` is anything else.
         """
+        if b"\n" in raw:
+            # JSON, perhaps, but a line of a batch must stay one (uploader/layouts.py).
+            raise DecodeError("more than one line", raw)
         try:
             return cls(**_fields(json.loads(raw.decode("utf-8"))))
         except RecursionError as exc:

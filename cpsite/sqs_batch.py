@@ -44,8 +44,8 @@ def perform(
     """Make one batch call; return for each entry what SQS confirmed, or its refusal.
 
     The confirmation of an entry that SQS did not mention at all is empty. `entries` are without
-    Ids. Those that failed through no fault of ours are tried once more,
-    together, when `may_retry()` says so. Raises what `call` raises.
+    Ids. Those that failed through no fault of ours are tried once more, together, when
+    `may_retry()` says so. Raises what `call` raises.
     """
     results = _attempt(call, entries)
     again = [

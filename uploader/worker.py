@@ -103,7 +103,8 @@ class Worker:
         self._drain = drain
         self._stopping = False
         self._broken: Exception | None = None
-        self._release_failed = False
+        #: SQS could not be asked during a stop.
+        self._gave_up_releasing = False
         self._failed_receives = 0
         self._failed_stores = 0
         #: What was received and not yet stored or given up, with the call that is to do it.
@@ -406,16 +407,14 @@ class Worker:
         self._change_visibility(deliveries, 0)
 
     def _change_visibility(self, deliveries: Sequence[Delivery], delay_seconds: int) -> None:
-        if self._stopping and self._release_failed:
+        if self._gave_up_releasing:
             return  # SQS is away, and a stop has no time to hear that again for each message
         try:
             self._receiver.release(deliveries, delay_seconds=delay_seconds)
         except QUEUE_FAILURES as exc:
             # They come back by themselves after the queue's visibility timeout.
-            self._release_failed = True
+            self._gave_up_releasing = self._stopping
             logger.warning("release_failed", extra={"error": describe(exc)})
-        else:
-            self._release_failed = False
 
     def _finish(self) -> None:
         """Finish what is being stored and store open batches; after a stop, give back the rest."""

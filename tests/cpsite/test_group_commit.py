@@ -5,6 +5,7 @@ import time
 import pytest
 
 from cpsite.group_commit import GroupCommit, NotSent, OutcomeUnknown, _Entry
+from tests.waiting import wait_for
 
 
 class Recorder:
@@ -60,14 +61,6 @@ def join(threads):
         assert not thread.is_alive()
 
 
-def wait_until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.005)
-    pytest.fail("it did not come to that")
-
-
 def test_an_idle_caller_commits_at_once_and_alone():
     commit = Recorder()
     group = make(commit)
@@ -83,7 +76,7 @@ def test_callers_that_arrive_meanwhile_share_the_next_batch():
     first, _ = start(group, "first")
     assert commit.started.acquire(timeout=30)
     rest, _ = start(group, *"abcde")
-    wait_until(lambda: len(group._waiting) == 5)
+    wait_for(lambda: len(group._waiting) == 5, "the other threads")
     commit.go_on.set()
     join(first + rest)
     assert [sorted(batch) for batch in commit.batches] == [["first"], list("abcde")]
@@ -112,7 +105,7 @@ def test_the_size_of_a_batch_is_bounded():
     for item in sizes:  # in this order
         more, _ = start(group, item, sizes=sizes)
         threads += more
-        wait_until(lambda: any(entry.item == item for entry in group._waiting))  # noqa: B023
+        wait_for(lambda: any(entry.item == item for entry in group._waiting), "the other threads")  # noqa: B023
     commit.go_on.set()
     join(threads)
     assert commit.batches == [["first"], ["a"], ["b"], ["c"], ["d", "e"]]
@@ -160,7 +153,7 @@ def test_a_call_that_does_not_end_does_not_hold_the_others_for_ever():
     threads, errors = start(group, "first", "a", "b")
     for _ in range(2):
         assert commit.started.acquire(timeout=30)
-    wait_until(lambda: errors)
+    wait_for(lambda: errors, "the other threads")
     assert [type(error) for error in errors.values()] == [OutcomeUnknown]
     commit.go_on.set()
     join(threads)
@@ -173,7 +166,7 @@ def test_each_item_has_its_own_outcome():
     first, _ = start(group, "first")
     assert commit.started.acquire(timeout=30)
     rest, errors = start(group, "a", ValueError("b"), "c")
-    wait_until(lambda: len(group._waiting) == 3)
+    wait_for(lambda: len(group._waiting) == 3, "the other threads")
     commit.go_on.set()
     join(first + rest)
     assert list(errors) == [1]
@@ -196,7 +189,7 @@ def test_a_failed_batch_fails_each_caller_with_an_exception_of_its_own():
     first, _ = start(group, "first")
     assert started.wait(30)
     rest, errors = start(group, *"abc")
-    wait_until(lambda: len(group._waiting) == 3)
+    wait_for(lambda: len(group._waiting) == 3, "the other threads")
     hold.set()
     join(first + rest)
     assert [str(errors[number]) for number in range(3)] == ["down"] * 3
@@ -258,7 +251,7 @@ def test_a_leader_that_is_ended_leaves_nobody_waiting():
     leader.start()
     assert started.wait(30)
     rest, errors = start(group, *"ab")
-    wait_until(lambda: len(group._waiting) == 2)
+    wait_for(lambda: len(group._waiting) == 2, "the other threads")
     hold.set()
     join([leader, *rest])
     assert not errors

@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Bucket, Queue
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 TOKENS = '{"alice": ["alice-token-1"], "bob": ["bob-token-1"]}'
@@ -35,17 +35,6 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     pytest.fail("no port is free")
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Return the condition's first true value. The bound is for a hang, not for speed."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"waited {seconds:.0f} s for {what}")
 
 
 class Process:

@@ -17,7 +17,8 @@ import boto3
 import pytest
 
 from tests import factories
-from tests.end_to_end.conftest import ROOT, Process, free_port, wait_for
+from tests.end_to_end.conftest import ROOT, Process, free_port
+from tests.waiting import wait_for
 
 MINISTACK = ROOT / ".venv-devstack" / "bin" / "ministack"
 

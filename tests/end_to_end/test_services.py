@@ -16,7 +16,8 @@ import boto3
 import pytest
 
 from tests import factories
-from tests.end_to_end.conftest import ROOT, wait_for
+from tests.end_to_end.conftest import ROOT
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.end_to_end
 

@@ -1,11 +1,11 @@
 import threading
-import time
 
 import pytest
 from botocore.exceptions import ClientError
 
 from cpsite.sqs import DeleteFailed
 from tests import factories
+from tests.waiting import wait_for
 from uploader import acknowledger as module
 from uploader import metrics
 from uploader.acknowledger import Acknowledger
@@ -51,20 +51,12 @@ def start(monkeypatch):
         each.close()
 
 
-def wait_until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.005)
-    pytest.fail("it did not come to that")
-
-
 def test_ten_are_deleted_by_one_call_without_waiting_for_more(start):
     receiver = Deliveries()
     acknowledger = start(receiver)
     for number in range(20):
         acknowledger.add(part(number))
-    wait_until(lambda: len(receiver.batches) == 2)
+    wait_for(lambda: len(receiver.batches) == 2, "the acknowledger")
     assert receiver.batches == [list(range(10)), list(range(10, 20))]
 
 
@@ -73,7 +65,7 @@ def test_fewer_wait_only_a_moment(start):
     acknowledger = start(receiver, gather_seconds=0.05)
     acknowledger.add(part("a"))
     acknowledger.add(part("b"))
-    wait_until(lambda: receiver.batches)
+    wait_for(lambda: receiver.batches, "the acknowledger")
     assert receiver.batches == [["a", "b"]]
     assert len(acknowledger) == 0
 
@@ -98,7 +90,7 @@ def test_what_arrives_while_a_call_is_under_way_is_deleted_after_it(start):
         acknowledger.add(part(number))
     assert len(acknowledger) == 10
     receiver.go_on.set()
-    wait_until(lambda: len(receiver.batches) == 2)
+    wait_for(lambda: len(receiver.batches) == 2, "the acknowledger")
     assert receiver.batches[1] == list(range(10, 20))
 
 
@@ -127,7 +119,7 @@ def test_an_unforeseen_error_does_not_end_the_thread(start, caplog):
     acknowledger = start(receiver)
     for number in range(20):
         acknowledger.add(part(number))
-    wait_until(lambda: len(receiver.batches) == 2)
+    wait_for(lambda: len(receiver.batches) == 2, "the acknowledger")
     acknowledger.close()
     assert "acknowledge_failed_unexpectedly" in caplog.text
 
@@ -138,7 +130,7 @@ def test_while_one_thread_deletes_another_gathers_full_batches(start):
     acknowledger = start(receiver, threads=3)
     for number in range(30):
         acknowledger.add(part(number))
-    wait_until(lambda: len(receiver.batches) == 3)  # all under way at once
+    wait_for(lambda: len(receiver.batches) == 3, "the acknowledger")  # all under way at once
     assert sorted(map(len, receiver.batches)) == [10, 10, 10]
     receiver.go_on.set()
     acknowledger.add(part(30))
@@ -151,4 +143,4 @@ def test_it_tells_when_there_is_room_again(start):
     acknowledger = start(Deliveries(), done=lambda: calls.append(1))
     for number in range(10):
         acknowledger.add(part(number))
-    wait_until(lambda: calls == [1])
+    wait_for(lambda: calls == [1], "the acknowledger")

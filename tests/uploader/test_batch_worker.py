@@ -1,15 +1,16 @@
 """The worker with UPLOADER_LAYOUT=batch, against a real SQS API and a real S3 API."""
 
 import gzip
+import json
 import logging
 import threading
-import time
 
 import pytest
 from botocore.exceptions import ClientError
 
 from cpsite.message import Message
 from tests import factories
+from tests.waiting import wait_for
 from uploader import storage
 from uploader import worker as module
 from uploader.heartbeat import Heartbeat
@@ -54,14 +55,6 @@ def stored_lines(bucket):
     ]
 
 
-def wait_until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not come to that")
-
-
 def test_messages_are_stored_together_and_leave_the_queue(make_worker, queue, bucket, audit):
     messages = publish(25)
     counts = make_worker(max_messages=10).run()
@@ -92,7 +85,7 @@ def test_a_batch_that_does_not_fill_is_stored_when_its_time_is_up(make_worker, q
     worker = make_worker(max_seconds=0.5, drain=False)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    wait_until(lambda: queue.count() == {"visible": 0, "in_flight": 0})
+    wait_for(lambda: queue.count() == {"visible": 0, "in_flight": 0}, "the worker")
     worker.stop()
     thread.join(20)
     assert len(stored_lines(bucket)) == 3
@@ -103,7 +96,7 @@ def test_a_stop_stores_what_has_gathered(make_worker, queue, bucket):
     worker = make_worker(drain=False)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    wait_until(lambda: worker.counts.received == 5)
+    wait_for(lambda: worker.counts.received == 5, "the worker")
     assert bucket.keys() == []
     worker.stop()
     thread.join(20)
@@ -121,7 +114,7 @@ def test_messages_are_kept_hidden_while_their_batch_fills(make_worker, queue, bu
     worker = make_worker(drain=False, max_seconds=6)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    wait_until(lambda: worker.counts.stored)
+    wait_for(lambda: worker.counts.stored, "the worker")
     worker.stop()
     thread.join(20)
     assert worker.counts.received == worker.counts.stored == 5
@@ -295,3 +288,37 @@ def test_at_a_stop_an_sqs_that_is_away_is_asked_once(make_worker, queue, bucket,
     worker = make_worker(store=store, drain=False, max_messages=2)
     worker.run()
     assert len(asked) == 1
+
+
+def test_a_message_of_several_lines_does_not_break_those_of_a_batch(make_worker, queue, bucket):
+    """It is not ours, however much it looks like it."""
+    stranger = json.dumps(json.loads(factories.message().encode()), indent=1)
+    queue.send(factories.kombu_envelope(stranger))
+    messages = publish(2)
+    counts = make_worker().run()
+    assert (counts.stored, counts.failed) == (2, 1)
+    assert sorted(stored_lines(bucket)) == sorted(message.encode() for message in messages)
+
+
+def test_a_release_that_failed_before_a_stop_does_not_keep_messages_at_the_stop(
+    make_worker, queue, bucket, monkeypatch
+):
+    publish(3)
+    worker = make_worker(drain=False)
+    with monkeypatch.context() as broken:
+
+        def fail(deliveries, *, delay_seconds):
+            raise ConnectionResetError
+
+        broken.setattr(worker._receiver, "release", fail)
+        worker._change_visibility([], 30)
+    receive = worker._receiver.receive
+
+    def stop_meanwhile(limit):
+        received = receive(limit)
+        worker.stop()
+        return received
+
+    worker._receiver.receive = stop_meanwhile
+    worker.run()
+    assert queue.count() == {"visible": 3, "in_flight": 0}
