@@ -42,7 +42,7 @@ bench: $(VENV)/.base .venv-bench/.installed ## Measure beside other implementati
 	@$(BIN)/python -m bench $(BENCH)
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
-	cd requirements && for set in base dev devstack bench; do ../$(BIN)/uv pip compile --quiet --universal \
+	cd requirements && for set in base dev devstack bench; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 

@@ -1,7 +1,10 @@
 """Real parts for tests: AWS by moto's server over HTTP, a queue and a bucket for each test."""
 
+import functools
 import json
 import os
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +16,8 @@ import pytest
 from django.core.cache import cache
 from moto.server import ThreadedMotoServer
 from moto.sqs import sqs_backends
+from moto.sqs.models import Queue as MotoQueue
+from moto.sqs.models import SQSBackend
 from rest_framework.test import APIClient
 
 from cpsite.audit.models import AuditEvent
@@ -26,6 +31,44 @@ hypothesis.settings.load_profile("shared-machine")
 
 #: Deliveries before moto moves a message to the dead-letter queue.
 MAX_RECEIVE_COUNT = 3
+
+
+def _make_queues_safe_for_threads() -> None:
+    """Give moto's queues a lock, or concurrent calls lose, revive and double messages.
+
+    A receive looks for visible messages and hides them in two steps, and a delete replaces the
+    list that a send appends to. SQS does deliver twice, but tests that count could not tell why.
+    """
+    lock = threading.RLock()
+    look = SQSBackend.receive_message
+
+    def receive(
+        self: Any, queue_name: str, count: int, wait_seconds_timeout: int, *options: Any
+    ) -> list[Any]:
+        until = time.monotonic() + wait_seconds_timeout
+        while True:
+            with lock:
+                found: list[Any] = look(self, queue_name, count, 0, *options)
+            left = until - time.monotonic()
+            if found or left <= 0:
+                return found
+            self.get_queue(queue_name).wait_for_messages(min(1.0, left))
+
+    SQSBackend.receive_message = receive  # type: ignore[method-assign]
+    for name in ("add_message", "delete_message"):
+        setattr(MotoQueue, name, _locked(lock, getattr(MotoQueue, name)))
+
+
+def _locked(lock: threading.RLock, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*arguments: Any) -> Any:
+        with lock:
+            return method(*arguments)
+
+    return call
+
+
+_make_queues_safe_for_threads()
 
 
 @pytest.fixture(scope="session")
