@@ -30,6 +30,7 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 try:
     # SQLite waits for a lock where no other request can take its turn.
     os.environ.setdefault("SQLITE_TIMEOUT_SECONDS", "0.5")
+    os.environ.setdefault("DATABASE_POOL_SIZE", "8")
     from django.conf import settings
 
     env = Env()
@@ -95,9 +96,13 @@ def post_worker_init(_worker: Any) -> None:
 
 def worker_exit(_server: Any, _worker: Any) -> None:
     """Write the audit events that are still in memory."""
+    from django.db import connection
+
     from cpsite.audit.recorder import recorder
 
     recorder.close()
+    if settings.DATABASE_POOL_SIZE and connection.vendor == "postgresql":
+        connection.close_pool()  # type: ignore[attr-defined] # PostgreSQL's wrapper has it
 
 
 def child_exit(_server: Any, worker: Any) -> None:

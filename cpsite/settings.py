@@ -124,6 +124,11 @@ X_FRAME_OPTIONS = "DENY"
 DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{VAR_DIR / 'cpsite.sqlite3'}"
 
 
+#: Connections that a process shares out, 0 for one to each thread that asks. Set by gunicorn's
+#: configuration for the validator, whose requests are greenlets.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 0, validate=_at_least(0))
+
+
 def _database(url: str) -> dict[str, Any]:
     """Return Django's settings for a database URL, with bounded waits."""
     config: dict[str, Any] = dict(
@@ -150,6 +155,14 @@ def _database(url: str) -> dict[str, Any]:
             "keepalives_count": 2,
         }
         config["OPTIONS"] = bounds | options
+        if DATABASE_POOL_SIZE:
+            # Greenlets come and go, and each would have a connection of its own.
+            config["CONN_MAX_AGE"] = 0
+            config["OPTIONS"]["pool"] = {
+                "min_size": 0,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": bounds["connect_timeout"],
+            }
     return config
 
 
@@ -222,6 +235,9 @@ API_TOKENS_REFRESH_SECONDS = env.float("API_TOKENS_REFRESH_SECONDS", 60.0, valid
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
 #: Longest field in characters (Unicode code points).
 MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))
+
+#: Seconds for which an Idempotency-Key is known.
+IDEMPOTENCY_KEY_SECONDS = env.float("IDEMPOTENCY_KEY_SECONDS", 86_400.0, validate=_at_least(60))
 
 #: Requests a client may make, and refusals an address may collect before it gets 429, as DRF
 #: rates ("100/s", "60/min"); empty means no limit. Counted in each process.

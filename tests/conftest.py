@@ -23,7 +23,7 @@ from rest_framework.test import APIClient
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import AuditRecorder, recorder
 from cpsite.health import readiness
-from validator import publisher, tokens
+from validator import idempotency, publisher, tokens
 
 # Machines are shared and noisy: no test may fail because one example took long.
 hypothesis.settings.register_profile("shared-machine", deadline=None)
@@ -177,6 +177,7 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     cache.clear()
     tokens.store.cache_clear()
     publisher._outage.cache_clear()
+    idempotency._outage.cache_clear()
     readiness.forget()
     yield
     recorder._start_afresh()

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from tests import postgresql
 
 SERVICES = "tests/end_to_end/test_services.py"
+#: What depends on how a database behaves.
+DATABASE = ("tests/audit", "tests/validator/test_idempotency.py")
 
 
 def _run(*command: str, environment: Mapping[str, str] | None = None) -> None:
@@ -40,7 +42,7 @@ def main() -> None:
     else:
         _pytest("SQLite", "tests", f"--ignore={SERVICES}")
         with postgresql.server(binaries) as url:
-            _pytest("PostgreSQL", "tests/audit", SERVICES, database_url=url)
+            _pytest("PostgreSQL", *DATABASE, SERVICES, database_url=url)
     _run("coverage", "combine", "--quiet")
     _run("coverage", "report")
 

@@ -97,6 +97,35 @@ class TokenCheckUnavailable(ServiceUnavailable):
     default_code = "tokens_unavailable"
 
 
+class IdempotencyKeyInvalid(exceptions.ParseError):
+    default_detail = "The Idempotency-Key is not 1 to 255 printable ASCII characters."
+    default_code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyReused(exceptions.APIException):
+    """The key stands for other data. To send these, the client needs another key."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_detail = "The Idempotency-Key was sent before, with other data."
+    default_code = "idempotency_key_reused"
+
+
+class IdempotencyInProgress(exceptions.APIException):
+    """A request with this key is under way, or has just died."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "A request with this Idempotency-Key is being served. Try again."
+    default_code = "idempotency_in_progress"
+    wait = 1
+
+
+class IdempotencyUnavailable(ServiceUnavailable):
+    """Without the database nobody knows what the key stands for, and a guess may be a second."""
+
+    default_detail = "The Idempotency-Key cannot be checked at the moment. Send the message again."
+    default_code = "idempotency_unavailable"
+
+
 def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
     """Turn an exception into our error shape; an unforeseen one into a 500 that tells nothing."""
     if not isinstance(exc, exceptions.APIException):

@@ -9,7 +9,7 @@ tokens_total = Counter(
 )
 messages_total = Counter(
     "validator_messages_total",
-    "Requests to POST / by result: accepted, or the code of the refusal.",
+    "Requests to POST / by result: accepted, repeated (by its key), or the code of the refusal.",
     ["result"],
 )
 publish_batch_size = Histogram(

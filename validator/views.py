@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES, Message
-from validator import metrics
+from validator import idempotency, metrics
 from validator.exceptions import code_of, reason_of
 from validator.parsers import StrictJSONParser, check_headers
 from validator.publisher import publish_message
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: What curl, HTTP libraries and SDKs send for Accept when they want nothing special.
 PLAIN_ACCEPT: Final = {"", "*/*", "application/json", "application/json, text/plain, */*"}
+
+#: Header of a 202 whose message was queued by an earlier request with the same key.
+REPEATED: Final = {"Idempotent-Replayed": "true"}
 
 
 def _parse(request: HttpRequest) -> Any:
@@ -100,8 +103,8 @@ class MessageView(APIView):
 
     def post(self, request: Request) -> Response:
         """Accept one message: 202 when the queue has it."""
-        message = self._accept(request, lambda: request.data)
-        return Response(_receipt(message), status=HTTP_202_ACCEPTED)
+        message, headers = self._accept(request, lambda: request.data)
+        return Response(_receipt(message), status=HTTP_202_ACCEPTED, headers=headers)
 
     def _post_plain(self, request: HttpRequest) -> HttpResponseBase:
         """Do as `post` does for a caller who wants JSON, with nothing to negotiate or to wrap.
@@ -113,13 +116,14 @@ class MessageView(APIView):
         self.request = request  # type: ignore[assignment] # all that we ask it for is in both
         self.started = time.perf_counter()
         try:
-            message = self._accept(request, lambda: _parse(request))
+            message, headers = self._accept(request, lambda: _parse(request))
         except Exception as exc:  # noqa: BLE001 - as DRF does: unforeseen ones become a 500
             return self._plain_error(exc)
         response = HttpResponse(
             json.dumps(_receipt(message), separators=(",", ":")),
             status=HTTP_202_ACCEPTED,
             content_type=CONTENT_TYPE,
+            headers=headers,
         )
         response["Vary"] = "Accept"
         return response
@@ -132,21 +136,45 @@ class MessageView(APIView):
         response["Vary"] = "Accept"
         return response
 
-    def _accept(self, request: Request | HttpRequest, read: Callable[[], Any]) -> Message:
-        """Bring a request to the queue. `read` parses its body; an error says why not."""
+    def _accept(
+        self, request: Request | HttpRequest, read: Callable[[], Any]
+    ) -> tuple[Message, dict[str, str]]:
+        """Bring a request to the queue; return its message and the headers that tell of it.
+
+        `read` parses the body. Raises an APIException that says why not.
+        """
         check_headers(request)
         token = bearer_token(request)
         self.client = "" if token is None else owner_of(token)
         serializer = EnvelopeSerializer(data=read(), context={"bearer_client": self.client})
         self.client = serializer.client
         self._throttle(ClientThrottle())
+        key = idempotency.read_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
         serializer.is_valid(raise_exception=True)
         message = Message.accept(client=self.client, data=serializer.validated_data["data"])
+        if key is None:
+            self._publish(message)
+            return message, {}
+        return self._publish_once(idempotency.claim(key, message))
+
+    def _publish(self, message: Message) -> None:
         self.message_id = message.message_id
         body = message.encode()
         publish_message(body)
         self._account_accepted(message, body)
-        return message
+
+    def _publish_once(self, claim: idempotency.Claim) -> tuple[Message, dict[str, str]]:
+        """Publish what a key stands for, unless SQS has it already."""
+        if claim.is_repeat:
+            self._account_repeated(claim.message)
+            return claim.message, REPEATED
+        try:
+            self._publish(claim.message)
+        except Exception:
+            claim.release()
+            raise
+        claim.confirm()
+        return claim.message, {}
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.request.method == "POST":
@@ -194,6 +222,18 @@ class MessageView(APIView):
                 "message_id": str(message.message_id),
                 "client": message.client,
                 "duration_ms": duration_ms,
+            },
+        )
+
+    def _account_repeated(self, message: Message) -> None:
+        """Count a repeat. In the audit log its message has been accepted once, and was."""
+        metrics.messages_total.labels("repeated").inc()
+        logger.info(
+            "message_repeated",
+            extra={
+                "message_id": str(message.message_id),
+                "client": message.client,
+                "duration_ms": self._duration_ms(),
             },
         )
 

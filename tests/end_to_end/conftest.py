@@ -129,12 +129,12 @@ class Services:
             connection.close()
 
     def post(
-        self, data: dict[str, str], token: str = "alice-token-1"
+        self, data: dict[str, str], token: str = "alice-token-1", **headers: str
     ) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             body = json.dumps({"token": token, "data": data})
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/", body, {"Content-Type": "application/json"} | headers)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
         finally:

@@ -298,6 +298,37 @@ def test_without_the_database_intake_and_storing_go_on(services, tmp_path):
     assert uploader.stop() == 0
 
 
+def test_concurrent_retries_to_several_processes_are_one_message(services):
+    """Whichever process they reach, the database decides."""
+    services.validator(WEB_CONCURRENCY="4")
+
+    def send(number):
+        return services.post(_data(number // 8), **{"Idempotency-Key": f"order-{number // 8}"})
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(send, range(40)))
+    for order in range(5):
+        of_one = answers[order * 8 : order * 8 + 8]
+        assert {status for status, _ in of_one} <= {202, 409}
+        assert len({body["message_id"] for status, body in of_one if status == 202}) == 1
+    assert services.queue.count()["visible"] == 5
+
+
+def test_without_the_database_keyed_requests_are_503_and_come_through_later(services):
+    url = services.environment["DATABASE_URL"]
+    services.validator(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    key = {"Idempotency-Key": "order-1"}
+    status, answer = services.post(_data(1), **key)
+    assert (status, answer["code"]) == (503, "idempotency_unavailable")
+    assert services.post(_data(2))[0] == 202
+    services.started[-1].kill()
+    services.validator(DATABASE_URL=url)
+    first, second = services.post(_data(1), **key), services.post(_data(1), **key)
+    assert first == second
+    assert first[0] == 202
+    assert services.queue.count()["visible"] == 2
+
+
 def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
     validator = services.validator(THROTTLE_REFUSED_RATE="10000/min")
 

@@ -1,0 +1,316 @@
+"""The Idempotency-Key header: a retried request is one message."""
+
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from cpsite.message import Message
+from tests import factories
+from tests.waiting import wait_for
+from validator import exceptions, idempotency, metrics, views
+from validator.models import IdempotencyRecord
+
+# A refused INSERT would end the transaction that wraps other tests.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def send(client, queue):
+    def post(key="order-1", token=factories.ALICE, **changes):
+        body = factories.envelope(token=token, data=factories.fields(**changes))
+        headers = {} if key is None else {"idempotency-key": key}
+        return client.post("/", json.dumps(body), content_type="application/json", headers=headers)
+
+    return post
+
+
+def _published(queue):
+    return [Message.decode(json.loads(body)["body"].encode()) for body in queue.bodies()]
+
+
+def _shift(**changes):
+    """Move a record's times, as if time had passed."""
+    IdempotencyRecord.objects.update(**changes)
+
+
+def test_the_same_request_twice_is_one_message(send, queue):
+    first, second = send(), send()
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == second.json()
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    (message,) = _published(queue)
+    assert str(message.message_id) == first.json()["message_id"]
+
+
+def test_browsers_get_the_same(send, queue, client):
+    first = send()
+    again = client.post(
+        "/",
+        json.dumps(factories.envelope()),
+        content_type="application/json",
+        headers={"idempotency-key": "order-1", "accept": "application/json;q=0.9"},
+    )
+    assert again.status_code == 202
+    assert again.json() == first.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_repeat_is_counted_and_logged_but_accepted_once(send, queue, caplog, audit):
+    caplog.set_level(logging.INFO)
+    counter = metrics.messages_total.labels("repeated")
+    before = counter._value.get()
+    first = send()
+    send()
+    assert counter._value.get() == before + 1
+    (line,) = [record for record in caplog.records if record.getMessage() == "message_repeated"]
+    assert line.message_id == first.json()["message_id"]
+    assert [event.kind for event in audit()] == ["accepted"]
+
+
+def test_other_data_with_the_same_key_is_422(send, queue, audit):
+    send()
+    answer = send(field1="other")
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "idempotency_key_reused"
+    assert len(_published(queue)) == 1
+    assert [event.reason for event in audit()] == ["", "idempotency_key_reused"]
+
+
+def test_the_order_of_fields_and_the_token_in_use_make_no_difference(client, send, queue):
+    send()
+    data = dict(reversed(factories.fields().items()))
+    again = client.post(
+        "/",
+        json.dumps({"data": data}),
+        content_type="application/json",
+        headers={
+            "idempotency-key": "order-1",
+            "authorization": f"Bearer {factories.ALICE_NEXT}",
+        },
+    )
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_keys_belong_to_a_client(send, queue):
+    first, second = send(), send(token=factories.BOB)
+    assert second.status_code == 202
+    assert second.json() != first.json()
+    assert {message.client for message in _published(queue)} == {"alice", "bob"}
+
+
+def test_without_a_key_each_request_is_a_message(send, queue):
+    send(key=None)
+    send(key=None)
+    assert len(_published(queue)) == 2
+    assert not IdempotencyRecord.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 255, "8e03978e-40d5-43dd-bc93-6894a57f9324", "!~#{}"])
+def test_a_key_may_be_quoted_or_not(send, queue, key):
+    first = send(key=key)
+    assert first.status_code == 202
+    assert send(key=f'"{key}"').headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("key", ["", " ", '""', "x" * 256, "two words", "é", 'a"b', '"a', 'a"'])
+def test_a_bad_key_is_400_and_nothing_is_sent(send, queue, key):
+    answer = send(key=key)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "idempotency_key_invalid"
+    assert not queue.bodies()
+
+
+def test_a_stranger_learns_nothing_of_keys(send, queue):
+    send()
+    assert send(token="nobodys-token").status_code == 401
+    assert send(token="nobodys-token", key="").status_code == 401
+
+
+def test_a_broken_contract_leaves_the_key_free(send, queue):
+    assert send(field1="").status_code == 400
+    assert send().status_code == 202
+
+
+def test_while_a_request_is_under_way_another_one_is_told_to_wait(send, queue, monkeypatch):
+    during = []
+    publish = views.publish_message
+
+    def slow(body):
+        during.append(send())
+        publish(body)
+
+    monkeypatch.setattr(views, "publish_message", slow)
+    assert send().status_code == 202
+    (answer,) = during
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "idempotency_in_progress"
+    assert answer.headers["Retry-After"] == "1"
+    assert len(_published(queue)) == 1
+
+
+def test_after_a_failure_the_same_message_is_tried_at_once(send, queue, monkeypatch):
+    tried = []
+    with monkeypatch.context() as broken:
+
+        def fail(body):
+            tried.append(Message.decode(body.encode()))
+            raise exceptions.QueueUnavailable
+
+        broken.setattr(views, "publish_message", fail)
+        assert send().status_code == 503
+    answer = send()
+    assert answer.status_code == 202
+    assert "Idempotent-Replayed" not in answer.headers
+    # SQS may have had it all the same: equal messages are one object.
+    assert _published(queue) == tried
+
+
+def test_a_claim_whose_request_died_is_taken_over(send, queue, monkeypatch):
+    """As after a kill -9 between the claim and the answer."""
+    monkeypatch.setattr(idempotency.Claim, "_update", lambda self, **changes: None)
+    first = send()
+    assert send().status_code == 409
+    _shift(claimed_until=Now() - timedelta(seconds=1))
+    second = send()
+    assert second.json() == first.json()
+    assert "Idempotent-Replayed" not in second.headers
+    one, two = _published(queue)
+    assert one == two
+
+
+def test_a_claim_that_two_take_over_goes_to_one(send, queue, monkeypatch):
+    monkeypatch.setattr(idempotency.Claim, "_update", lambda self, **changes: None)
+    send()
+    _shift(claimed_until=Now() - timedelta(seconds=1))
+    found = IdempotencyRecord.objects.with_now().get()
+    values = idempotency._values("order-1", factories.message())
+    assert [found.take_over(values), found.take_over(values)] == [True, False]
+
+
+def test_a_key_is_known_for_its_time(send, queue):
+    first = send()
+    _shift(expires_at=Now() - timedelta(seconds=1))
+    second = send(field1="new")
+    assert second.status_code == 202
+    assert second.json() != first.json()
+    assert send(field1="new").headers["Idempotent-Replayed"] == "true"
+    assert send().status_code == 422
+    assert len(_published(queue)) == 2
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def test_an_expired_key_goes_to_one_of_two(send, queue):
+    send()
+    _shift(expires_at=Now() - timedelta(seconds=1))
+    found = IdempotencyRecord.objects.with_now().get()
+    one, two = (
+        idempotency._values("order-1", Message.accept(client="alice", data=factories.fields()))
+        for _ in range(2)
+    )
+    assert [found.start_afresh(one), found.start_afresh(two)] == [True, False]
+
+
+def test_a_slow_request_does_not_touch_the_next_owner_of_its_key(send, queue):
+    send()
+    record = IdempotencyRecord.objects.get()
+    late = idempotency.Claim(record.pk, factories.message())
+    late.release()
+    late.confirm()
+    assert IdempotencyRecord.objects.filter(claimed_until=record.claimed_until).exists()
+
+
+def test_a_key_that_changes_hands_all_the_time_is_given_up(send, queue, monkeypatch):
+    send()
+    _shift(expires_at=Now() - timedelta(seconds=1))
+    monkeypatch.setattr(IdempotencyRecord, "start_afresh", lambda self, values: False)
+    assert send().status_code == 409
+
+
+def test_a_record_that_is_pruned_meanwhile_is_made_anew(send, queue, monkeypatch):
+    send()
+    find = idempotency._find
+
+    def pruned(values):
+        IdempotencyRecord.objects.all().delete()
+        return find(values)
+
+    monkeypatch.setattr(idempotency, "_find", pruned)
+    answer = send()
+    assert answer.status_code == 202
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+def test_without_the_database_a_keyed_request_is_503_and_a_plain_one_goes_on(
+    send, queue, monkeypatch
+):
+    asked = []
+
+    def insert(_values):
+        asked.append(1)
+        raise OperationalError("could not connect")
+
+    monkeypatch.setattr(idempotency, "_insert", insert)
+    answers = [send() for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0].json()["code"] == "idempotency_unavailable"
+    assert answers[0].headers["Retry-After"] == "5"
+    # It is asked three times, then known to be away.
+    assert len(asked) == 3
+    assert send(key=None).status_code == 202
+    assert len(_published(queue)) == 1
+
+
+def test_a_confirmation_that_cannot_be_noted_is_still_a_202(send, queue, monkeypatch, caplog):
+    ask, calls = idempotency._ask, []
+
+    def fail_the_second_time(question):
+        calls.append(question)
+        if len(calls) == 2:
+            raise exceptions.IdempotencyUnavailable
+        return ask(question)
+
+    monkeypatch.setattr(idempotency, "_ask", fail_the_second_time)
+    assert send().status_code == 202
+    assert "idempotency_not_noted" in caplog.text
+
+
+def test_records_hold_neither_keys_nor_content(send, queue):
+    send(key="customer-4711", field1="private")
+    values = " ".join(str(value) for value in IdempotencyRecord.objects.values().get().values())
+    assert "4711" not in values
+    assert "private" not in values
+
+
+def test_what_has_expired_is_pruned(send, queue, monkeypatch):
+    monkeypatch.setattr(idempotency, "PRUNE_BATCH", 2)
+    for number in range(7):
+        send(key=f"order-{number}")
+    IdempotencyRecord.objects.exclude(message_id=send(key="order-3").json()["message_id"]).update(
+        expires_at=Now() - timedelta(seconds=1)
+    )
+    idempotency.pruner.prune()
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def test_pruning_happens_now_and_then_beside_the_requests(monkeypatch):
+    clock, done = [0.0], []
+    pruner = idempotency.Pruner(clock=lambda: clock[0])
+    monkeypatch.setattr(pruner, "prune", lambda: done.append(clock[0]))
+    for now in (0.0, 59.0, 60.0, 61.0, 121.0):
+        clock[0] = now
+        pruner.prune_aside()
+    wait_for(lambda: done == [60.0, 121.0], "two prunings")
+
+
+def test_an_outage_while_pruning_is_told(monkeypatch, caplog):
+    def fail(_limit):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(IdempotencyRecord.objects, "prune_batch", fail)
+    idempotency.pruner.prune()
+    assert "idempotency_not_pruned" in caplog.text
