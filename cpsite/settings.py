@@ -288,10 +288,18 @@ UPLOADER_LAYOUT = env.str(
 UPLOADER_BATCH_MESSAGES = env.int("UPLOADER_BATCH_MESSAGES", 1_000, validate=_at_least(1))
 UPLOADER_BATCH_BYTES = env.int("UPLOADER_BATCH_BYTES", 8_388_608, validate=_at_least(1))
 UPLOADER_BATCH_SECONDS = env.float("UPLOADER_BATCH_SECONDS", 10.0, validate=_at_least(0.1))
-#: Seconds of one SQS long poll; the AWS limit is 20. A stop waits for the poll under way, so it
-#: must stay well below the 30 seconds that ECS gives a stopping container.
+#: Seconds that a stop may take; whatever hangs then, the process ends. ECS kills after 30 by
+#: default (stopTimeout).
+UPLOADER_STOP_SECONDS = env.float("UPLOADER_STOP_SECONDS", 20.0, validate=_at_least(4))
+#: Seconds of one SQS long poll; the AWS limit is 20, but a stop waits for the poll under way, and
+#: then has to finish what has begun.
 UPLOADER_WAIT_SECONDS = env.int(
-    "UPLOADER_WAIT_SECONDS", 5, validate=[validate.Range(min=1, max=20)]
+    "UPLOADER_WAIT_SECONDS", 5, validate=[validate.Range(min=1, max=10)]
+)
+#: Seconds until a message that could not be stored, while others were, is delivered again; twice as
+#: many after each further delivery, up to 900.
+UPLOADER_RETRY_SECONDS = env.int(
+    "UPLOADER_RETRY_SECONDS", 30, validate=[validate.Range(min=0, max=900)]
 )
 UPLOADER_HEARTBEAT_FILE = Path(
     env.str("UPLOADER_HEARTBEAT_FILE", "") or VAR_DIR / "uploader-heartbeat"

@@ -14,6 +14,7 @@ from typing import Final
 from cpsite.sqs_batch import BATCH_ENTRIES
 from uploader import metrics
 from uploader.errors import describe
+from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
 from uploader.receiver import QUEUE_FAILURES, Receiver
 
@@ -32,9 +33,15 @@ class Acknowledger:
     """
 
     def __init__(
-        self, receiver: Receiver, *, threads: int = 1, done: Callable[[], object] = lambda: None
+        self,
+        receiver: Receiver,
+        *,
+        heartbeat: Heartbeat,
+        threads: int = 1,
+        done: Callable[[], object] = lambda: None,
     ) -> None:
         self._receiver = receiver
+        self._heartbeat = heartbeat
         self._done = done
         self._waiting: deque[Part] = deque()
         self._changed = threading.Condition()
@@ -71,14 +78,21 @@ class Acknowledger:
             thread.join()
 
     def _run(self) -> None:
-        while batch := self._next_batch():
-            try:
-                self._delete(batch)
-            except Exception:
-                # An error that nobody foresaw must not end the thread.
-                logger.exception("acknowledge_failed_unexpectedly")
-                metrics.acknowledge_failures_total.inc(len(batch))
-            self._done()
+        with self._heartbeat.thread("acknowledge") as pulse:
+            pulse.rest()
+            while batch := self._next_batch():
+                pulse.beat()
+                self._delete_guarded(batch)
+                pulse.rest()
+
+    def _delete_guarded(self, batch: Sequence[Part]) -> None:
+        try:
+            self._delete(batch)
+        except Exception:
+            # An error that nobody foresaw must not end the thread.
+            logger.exception("acknowledge_failed_unexpectedly")
+            metrics.acknowledge_failures_total.inc(len(batch))
+        self._done()
 
     def _next_batch(self) -> list[Part]:
         """Wait for a batch; return an empty one when there will be no more."""

@@ -41,7 +41,13 @@ oldest_message_age_seconds = Gauge(
     "Age of the oldest message of the last receive, counted from its sending; 0 after an empty "
     "one.",
 )
+storage_available = Gauge(
+    "uploader_storage_available",
+    "1, or 0 while writes have failed one after the other and messages are held for its return.",
+)
+storage_available.set(1)
 last_progress_timestamp_seconds = Gauge(
     "uploader_last_progress_timestamp_seconds",
-    "When the worker last finished a receive or a message (Unix time).",
+    "When all parts of the worker were last seen to go on (Unix time); not set anew while one of "
+    "them is stuck.",
 )

@@ -151,15 +151,23 @@ class Receiver:
             )
         return outcomes
 
+    def attributes(self) -> dict[str, str]:
+        """Return the queue's VisibilityTimeout and, where it has one, its RedrivePolicy.
+
+        Raises one of QUEUE_FAILURES.
+        """
+        answer = self._client().get_queue_attributes(
+            QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
+        )
+        found: dict[str, str] = answer["Attributes"]
+        return found
+
     def visibility_timeout(self) -> int:
         """Return for how many seconds the queue hides what it delivers.
 
         Raises one of QUEUE_FAILURES.
         """
-        answer = self._client().get_queue_attributes(
-            QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout"]
-        )
-        return int(answer["Attributes"]["VisibilityTimeout"])
+        return int(self.attributes()["VisibilityTimeout"])
 
     def _client(self) -> Client:
         client: Client = self._channel.sqs(broker.queue().name)

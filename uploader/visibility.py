@@ -8,6 +8,7 @@ from typing import Final
 
 from uploader import metrics
 from uploader.errors import describe
+from uploader.heartbeat import Heartbeat
 from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,15 @@ class VisibilityExtender:
     `in_hand` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
     """
 
-    def __init__(self, receiver: Receiver, *, in_hand: Callable[[], Sequence[Delivery]]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        in_hand: Callable[[], Sequence[Delivery]],
+        heartbeat: Heartbeat,
+    ) -> None:
         self._receiver = receiver
+        self._heartbeat = heartbeat
         self._in_hand = in_hand
         self._timeout: int | None = None
         self._stopped = threading.Event()
@@ -40,14 +48,19 @@ class VisibilityExtender:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(INTERVAL):
-            try:
-                self.extend()
-            except QUEUE_FAILURES as exc:
-                logger.warning("visibility_not_extended", extra={"error": describe(exc)})
-            except Exception:
-                # An error that nobody foresaw must not end the thread.
-                logger.exception("visibility_failed_unexpectedly")
+        with self._heartbeat.thread("visibility") as pulse:
+            while not self._stopped.wait(INTERVAL):
+                pulse.beat()
+                self._extend_guarded()
+
+    def _extend_guarded(self) -> None:
+        try:
+            self.extend()
+        except QUEUE_FAILURES as exc:
+            logger.warning("visibility_not_extended", extra={"error": describe(exc)})
+        except Exception:
+            # An error that nobody foresaw must not end the thread.
+            logger.exception("visibility_failed_unexpectedly")
 
     def extend(self) -> None:
         """Extend what is due. Raises one of QUEUE_FAILURES when SQS cannot be asked."""

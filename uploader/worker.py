@@ -5,60 +5,29 @@ it stops on throttling (a ClientError); and it sleeps up to a second when the pr
 """
 
 import logging
-import random
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cpsite.message import DecodeError, Message
 from cpsite.sqs_batch import BATCH_ENTRIES
-from uploader import accounting, metrics
+from uploader import metrics
 from uploader.acknowledger import Acknowledger
 from uploader.errors import describe
-from uploader.heartbeat import Heartbeat
+from uploader.handling import Counts, Handler, decode
+from uploader.heartbeat import Heartbeat, Pulse
 from uploader.layouts import Batch, Batcher, Part
+from uploader.outage import NOTICE_SECONDS, OUTAGE_FAILURES, pause_seconds
 from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
-from uploader.storage import object_key
 from uploader.visibility import VisibilityExtender
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until a message that could not be stored is tried again: doubled each time up to the
-#: maximum, so that a failing S3 is not met with a hot loop.
-RETRY_SECONDS: Final = 30
-RETRY_SECONDS_MAX: Final = 900
-#: Seconds until SQS delivers a message again that will never decode. It must come back
-#: maxReceiveCount times before SQS moves it to the dead-letter queue.
-UNDECODABLE_RETRY_SECONDS: Final = 5
-#: Seconds to wait, at most, after failed receives.
-BACKOFF_SECONDS_MAX: Final = 30.0
-#: Failed uploads in a row after which the storage itself is taken to be away.
-OUTAGE_FAILURES: Final = 5
-#: Seconds after which a wait looks whether a signal has asked to stop.
-NOTICE_SECONDS: Final = 0.25
 #: With a batcher: batches whose messages may be in hand, the one that is being filled, one that is
 #: being written, and one between.
 BATCHES_IN_HAND: Final = 3
-
-# Looking a label up costs more than observing.
-_SECONDS_OF_STORED: Final = metrics.upload_seconds.labels("stored")
-_SECONDS_OF_FAILED: Final = metrics.upload_seconds.labels("failed")
-
-
-@dataclass
-class Counts:
-    """What a worker has done."""
-
-    received: int = 0
-    stored: int = 0
-    failed: int = 0
-    released: int = 0
 
 
 class Worker:
@@ -84,10 +53,8 @@ class Worker:
         max_messages: int | None = None,
         drain: bool = False,
     ) -> None:
-        self.counts = Counts()
         self._receiver = receiver
         self._receivers = [receiver, *more_receivers]
-        self._store = store
         self._heartbeat = heartbeat
         self._batcher = batcher
         self._capacity = (
@@ -103,23 +70,30 @@ class Worker:
         self._drain = drain
         self._stopping = False
         self._broken: Exception | None = None
-        #: SQS could not be asked during a stop.
-        self._gave_up_releasing = False
         self._failed_receives = 0
-        self._failed_stores = 0
         #: What was received and not yet stored or given up, with the call that is to do it.
         self._in_hand: dict[Delivery, Future[None] | None] = {}
         self._bytes_in_hand = 0
-        # Also guards `counts`, which the threads share.
         self._changed = threading.Condition()
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="upload")
         self._acknowledger = Acknowledger(
             # Deleting takes as long as receiving, and both take ten at a time.
             receiver,
             threads=len(self._receivers) + 1,
+            heartbeat=heartbeat,
             done=self._look_again,
         )
-        self._visibility = VisibilityExtender(receiver, in_hand=self._list_in_hand)
+        self._handler = Handler(
+            receiver=receiver,
+            store=store,
+            acknowledge=self._acknowledger.add,
+            heartbeat=heartbeat,
+            is_stopping=lambda: self._stopping,
+            log_each=batcher is None,
+        )
+        self._visibility = VisibilityExtender(
+            receiver, in_hand=self._list_in_hand, heartbeat=heartbeat
+        )
         self._finished = threading.Event()
         self._flushing = threading.Thread(
             target=self._flush_due_batches, name="batches", daemon=True
@@ -137,9 +111,19 @@ class Worker:
     def is_stopping(self) -> bool:
         return self._stopping
 
+    @property
+    def counts(self) -> Counts:
+        """What has been done so far."""
+        return self._handler.counts
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are received and not yet stored or given back."""
+        return len(self._in_hand)
+
     def run(self) -> Counts:
         """Work until stopped, drained or at the limit; return what was done."""
-        self._heartbeat.beat()
+        self._heartbeat.start()
         self._acknowledger.start()
         self._visibility.start()
         self._flushing.start()
@@ -163,9 +147,10 @@ class Worker:
         return self.counts
 
     def _receive_until_done(self, receiver: Receiver) -> None:
-        while not self._stopping and (limit := self._wait_for_room()):
-            if not self._receive(receiver, limit) and self._is_drained():
-                break
+        with self._heartbeat.thread("receive") as pulse:
+            while not self._stopping and (limit := self._wait_for_room(pulse)):
+                if not self._receive(receiver, limit, pulse) and self._is_drained():
+                    break
 
     def _receive_aside(self, receiver: Receiver) -> None:
         """Receive in a thread, whose unforeseen end is the end of the worker."""
@@ -195,62 +180,72 @@ class Worker:
             )
         )
 
-    def _wait_for_room(self) -> int:
+    def _wait_for_room(self, pulse: Pulse) -> int:
         """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
+        seen: object = None
         with self._changed:
             while self._is_full() and not self._stopping:
+                # Waiting is no sign of life: room comes from what others bring to its end.
+                if self._handler.outage.failures or seen != (seen := self._done_so_far()):
+                    pulse.beat()
                 self._changed.wait(timeout=NOTICE_SECONDS)
-        # While the storage is away, one message is enough to find out whether it is back.
-        limit = 1 if self._pause_in_outage() else BATCH_ENTRIES
+        limit = self._limit_in_outage(pulse)
         if self._stopping:
             return 0
         if self._max_messages is None:
             return limit
         return min(limit, self._max_messages - self.counts.received)
 
-    def _pause_in_outage(self) -> bool:
-        """Wait a while when the storage seems to be away; return whether it does."""
-        beyond = self._failed_stores - OUTAGE_FAILURES
-        if beyond >= 0:
-            self._sleep(_jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(beyond, 10))))
-        return beyond >= 0
+    def _done_so_far(self) -> tuple[int, ...]:
+        counts = self.counts
+        return counts.stored, counts.failed, counts.released, len(self._acknowledger)
 
-    def _receive(self, receiver: Receiver, limit: int) -> bool:
+    def _limit_in_outage(self, pulse: Pulse) -> int:
+        """Wait a while when the storage seems to be away; return how many messages to ask for.
+
+        Then one after each pause: should it be about the messages in hand, another one will tell.
+        """
+        outage = self._handler.outage
+        if not outage.is_on:
+            return BATCH_ENTRIES
+        self._sleep(pause_seconds(outage.failures - OUTAGE_FAILURES + 1), pulse)
+        return 1
+
+    def _receive(self, receiver: Receiver, limit: int, pulse: Pulse) -> bool:
         """Receive once and hand over what came; return whether anything did."""
+        pulse.beat()
         try:
             deliveries = receiver.receive(limit)
         except QUEUE_FAILURES as exc:
-            self._back_off(exc)
+            self._back_off(exc, pulse)
             return True  # not knowing is not the same as empty
         self._failed_receives = 0
         metrics.receives_total.labels("messages" if deliveries else "empty").inc()
         oldest = min((delivery.sent_at for delivery in deliveries), default=time.time())
         metrics.oldest_message_age_seconds.set(max(0.0, time.time() - oldest))
-        self._heartbeat.beat()
-        with self._changed:
-            self.counts.received += len(deliveries)
+        self.counts.add("received", len(deliveries))
         if self._stopping:
-            self._release(deliveries)
+            self._handler.release(deliveries)
         else:
             for delivery in deliveries:
                 self._submit(delivery)
         return bool(deliveries)
 
-    def _back_off(self, exc: Exception) -> None:
+    def _back_off(self, exc: Exception, pulse: Pulse) -> None:
         metrics.receives_total.labels("failed").inc()
         self._failed_receives += 1
-        delay = _jittered(min(BACKOFF_SECONDS_MAX, 2.0 ** min(self._failed_receives, 10) / 2))
+        delay = pause_seconds(self._failed_receives)
         logger.warning(
             "receive_failed",
             extra={"error": describe(exc), "retry_in_seconds": round(delay, 1)},
         )
-        self._heartbeat.beat()
-        self._sleep(delay)
+        self._sleep(delay, pulse)
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, seconds: float, pulse: Pulse) -> None:
         """Wait, but not longer than until a stop."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
+            pulse.beat()
             time.sleep(min(left, NOTICE_SECONDS))
 
     def _is_drained(self) -> bool:
@@ -276,7 +271,7 @@ class Worker:
             self._add_to_batch(self._batcher, delivery)
 
     def _add_to_batch(self, batcher: Batcher, delivery: Delivery) -> None:
-        part = _decode(delivery)
+        part = decode(delivery)
         if part is None:
             # In another thread, because it asks SQS for something.
             self._executor.submit(self._handle_undecodable, delivery)
@@ -295,9 +290,13 @@ class Worker:
 
     def _flush_due_batches(self) -> None:
         """Store batches whose time is up, until the worker has finished."""
-        while self._batcher is not None and not self._finished.wait(NOTICE_SECONDS):
-            for batch in self._batcher.due(time.monotonic()):
-                self._submit_batch(batch)
+        if self._batcher is None:
+            return
+        with self._heartbeat.thread("batches") as pulse:
+            while not self._finished.wait(NOTICE_SECONDS):
+                pulse.beat()
+                for batch in self._batcher.due(time.monotonic()):
+                    self._submit_batch(batch)
 
     def _submit_open_batches(self) -> None:
         if self._batcher is not None:
@@ -306,32 +305,19 @@ class Worker:
 
     def _handle_undecodable(self, delivery: Delivery) -> None:
         try:
-            self._give_up(delivery, None, "undecodable", UNDECODABLE_RETRY_SECONDS)
+            self._handler.leave_undecodable(delivery)
         finally:
             self._left_hand([delivery])
 
     def _handle(self, delivery: Delivery) -> None:
-        """Bring one delivery to its end, whatever happens: nothing may escape a pool's thread."""
         try:
-            part = _decode(delivery)
-            if part is None:
-                self._give_up(delivery, None, "undecodable", UNDECODABLE_RETRY_SECONDS)
-            else:
-                self._store_parts([part], object_key(part.message), delivery.body)
-        except Exception:
-            logger.exception("message_failed_unexpectedly")
-            self._give_up_unexpectedly([delivery])
+            self._handler.handle(delivery)
         finally:
             self._left_hand([delivery])
 
     def _handle_batch(self, batch: Batch) -> None:
-        """Bring the deliveries of one batch to their end, whatever happens."""
         try:
-            key, body = batch.encode()
-            self._store_parts(batch.parts, key, body)
-        except Exception:
-            logger.exception("batch_failed_unexpectedly")
-            self._give_up_unexpectedly([part.delivery for part in batch.parts])
+            self._handler.handle_batch(batch)
         finally:
             self._left_hand([part.delivery for part in batch.parts])
 
@@ -346,75 +332,6 @@ class Worker:
             # Not for each: whoever waits, waits for room for a whole receive, or for the last one.
             if not self._in_hand or not self._is_full():
                 self._changed.notify_all()
-        self._heartbeat.beat()
-
-    def _store_parts(self, parts: Sequence[Part], key: str, body: bytes) -> None:
-        """Write one object and have its messages deleted, or leave them for another try."""
-        started = time.perf_counter()
-        try:
-            self._store(key, body)
-        except (ClientError, BotoCoreError, OSError) as exc:
-            _SECONDS_OF_FAILED.observe(time.perf_counter() - started)
-            self._put_off(parts, describe(exc))
-            return
-        duration = time.perf_counter() - started
-        _SECONDS_OF_STORED.observe(duration)
-        with self._changed:
-            self.counts.stored += len(parts)
-            self._failed_stores = 0
-        alone = self._batcher is None
-        for part in parts:
-            self._acknowledger.add(part)
-            accounting.stored(part, key=key, duration=duration, log=alone)
-        if not alone:
-            accounting.batch_stored(key=key, messages=len(parts), size=len(body), duration=duration)
-
-    def _put_off(self, parts: Sequence[Part], reason: str) -> None:
-        """Leave what the storage did not take for another try, the later the more there were."""
-        with self._changed:
-            self._failed_stores += 1
-        delays: dict[int, list[Delivery]] = defaultdict(list)
-        for part in parts:
-            delay = min(RETRY_SECONDS * 2 ** (part.delivery.attempts - 1), RETRY_SECONDS_MAX)
-            delays[delay].append(part.delivery)
-            self._account_failed(part.delivery, part.message, reason, delay)
-        for delay, deliveries in delays.items():
-            self._change_visibility(deliveries, delay)
-
-    def _give_up(
-        self, delivery: Delivery, message: Message | None, reason: str, retry_in_seconds: int
-    ) -> None:
-        """Leave a message on the queue for another try, or for the dead-letter queue."""
-        self._account_failed(delivery, message, reason, retry_in_seconds)
-        self._change_visibility([delivery], retry_in_seconds)
-
-    def _give_up_unexpectedly(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            self._account_failed(delivery, None, "internal_error", RETRY_SECONDS)
-        self._change_visibility(deliveries, RETRY_SECONDS)
-
-    def _account_failed(
-        self, delivery: Delivery, message: Message | None, reason: str, retry_in_seconds: int
-    ) -> None:
-        with self._changed:
-            self.counts.failed += 1
-        accounting.failed(delivery, message, reason=reason, retry_in_seconds=retry_in_seconds)
-
-    def _release(self, deliveries: Sequence[Delivery]) -> None:
-        """Give back at once what was received but not begun."""
-        metrics.messages_total.labels("released").inc(len(deliveries))
-        self.counts.released += len(deliveries)
-        self._change_visibility(deliveries, 0)
-
-    def _change_visibility(self, deliveries: Sequence[Delivery], delay_seconds: int) -> None:
-        if self._gave_up_releasing:
-            return  # SQS is away, and a stop has no time to hear that again for each message
-        try:
-            self._receiver.release(deliveries, delay_seconds=delay_seconds)
-        except QUEUE_FAILURES as exc:
-            # They come back by themselves after the queue's visibility timeout.
-            self._gave_up_releasing = self._stopping
-            logger.warning("release_failed", extra={"error": describe(exc)})
 
     def _finish(self) -> None:
         """Finish what is being stored and store open batches; after a stop, give back the rest."""
@@ -423,7 +340,7 @@ class Worker:
                 in_hand = list(self._in_hand.items())
             unstarted = [delivery for delivery, future in in_hand if future and future.cancel()]
             self._left_hand(unstarted)
-            self._release(unstarted)
+            self._handler.release(unstarted)
         self._finished.set()
         # It may have taken a batch that it has not handed over yet.
         self._flushing.join()
@@ -433,22 +350,4 @@ class Worker:
         self._acknowledger.close()
         for receiver in self._receivers:
             receiver.close()
-        self._heartbeat.remove()
-
-
-def _jittered(longest: float) -> float:
-    """Return half to all of `longest`, so that many workers do not come back as one."""
-    return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets
-
-
-def _decode(delivery: Delivery) -> Part | None:
-    """Return the message of a delivery, or None when it is none of ours."""
-    if delivery.undecodable is not None:
-        error = f"unreadable envelope ({delivery.undecodable})"
-        logger.warning("message_undecodable", extra={"error": error})
-        return None
-    try:
-        return Part(delivery, Message.decode(delivery.body))
-    except DecodeError as exc:
-        logger.warning("message_undecodable", extra={"error": str(exc)})
-        return None
+        self._heartbeat.stop()

@@ -40,7 +40,7 @@ class Devstack:
         kept = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
         self.environment = {name: os.environ[name] for name in kept if name in os.environ}
         self.environment |= {name: str(port) for name, port in self.ports.items()}
-        self.environment |= {"PYTHONUNBUFFERED": "1", "VISIBILITY_TIMEOUT_SECONDS": "5"}
+        self.environment |= {"PYTHONUNBUFFERED": "1", "VISIBILITY_TIMEOUT_SECONDS": "12"}
         self.started = []
 
     def command(self, *arguments):

@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -192,6 +195,75 @@ def test_a_second_signal_quits_at_once_and_loses_nothing(services, aws_endpoint)
     assert uploader.wait() == 128 + signal.SIGTERM
     assert services.queue.count() == {"visible": 0, "in_flight": 1}
     hanging.close()
+
+
+def test_a_stop_while_s3_hangs_ends_in_its_time_and_loses_nothing(services):
+    hanging = socket.create_server(("127.0.0.1", 0), backlog=20)
+    s3 = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+    services.queue.send(factories.kombu_envelope(factories.message().encode()))
+    uploader = services.uploader(
+        AWS_ENDPOINT_URL_S3=s3, UPLOADER_STOP_SECONDS="4", S3_TIMEOUT_SECONDS="14"
+    )
+    wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
+    assert uploader.stop() == 0
+    hanging.close()
+    assert [line["in_hand"] for line in uploader.lines() if line["event"].startswith("stop_")] == [
+        1
+    ]
+    services.queue.make_visible()
+    assert services.uploader("--drain").wait() == 0
+    assert len(services.bucket.keys()) == 1
+
+
+def test_an_outage_of_s3_costs_no_delivery_and_ends_by_itself(services, aws_endpoint):
+    """However long it is, no good message gets nearer to the dead letters."""
+    services.validator()
+    accepted = {services.post(_data(number))[1]["message_id"] for number in range(12)}
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    uploader = services.uploader(AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{port}")
+    wait_for(
+        lambda: [line for line in uploader.lines() if line["event"] == "storage_is_away"],
+        "the outage",
+    )
+    assert services.manage("check_uploader").returncode == 0
+    assert services.metric("UPLOADER_METRICS_PORT", "uploader_storage_available") == 0
+    with _forwarder(port, aws_endpoint):
+        wait_for(lambda: len(services.bucket.keys()) == 12, "the objects", 120)
+        assert uploader.stop() == 0
+    assert _objects(services).keys() == accepted
+    attempts = [line["attempts"] for line in uploader.lines() if line["event"] == "message_stored"]
+    assert attempts == [1] * 12
+    assert services.queue.count(dead=True) == {"visible": 0, "in_flight": 0}
+
+
+@contextmanager
+def _forwarder(port, endpoint):
+    """Answer on `port` with what `endpoint` answers."""
+    target = urlsplit(endpoint)
+
+    class Forward(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection((target.hostname, target.port)) as upstream:
+                back = threading.Thread(target=_pump, args=(upstream, self.request), daemon=True)
+                back.start()
+                _pump(self.request, upstream)
+                back.join(5)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = daemon_threads = True
+
+    with Server(("127.0.0.1", port), Forward) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def _pump(source, sink):
+    with suppress(OSError):
+        while block := source.recv(65_536):
+            sink.sendall(block)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_wedged_uploader_turns_check_uploader_red(services):

@@ -9,6 +9,7 @@ from tests.waiting import wait_for
 from uploader import acknowledger as module
 from uploader import metrics
 from uploader.acknowledger import Acknowledger
+from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
 
 
@@ -37,12 +38,13 @@ def part(delivery):
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, tmp_path):
     started = []
 
     def make(receiver, gather_seconds=60.0, **options):
         monkeypatch.setattr(module, "GATHER_SECONDS", gather_seconds)
-        started.append(Acknowledger(receiver, **options))
+        heartbeat = Heartbeat(tmp_path / "heartbeat")
+        started.append(Acknowledger(receiver, heartbeat=heartbeat, **options))
         started[-1].start()
         return started[-1]
 

@@ -3,8 +3,9 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from uploader import heartbeat
-from uploader.heartbeat import Heartbeat, age
+from tests.waiting import wait_for
+from uploader import heartbeat, metrics
+from uploader.heartbeat import STUCK_SECONDS, Heartbeat, age
 
 
 @pytest.fixture
@@ -20,63 +21,125 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_beat_is_as_old_as_it_is(path, clock):
-    Heartbeat(path).beat()
+def test_the_file_is_as_old_as_it_is(path, clock):
+    Heartbeat(path).check()
     clock[0] += 7
     assert age(path) == 7
 
 
-def test_beats_are_written_at_most_once_a_second(path, clock):
+def test_it_is_written_while_all_goes_on(path, clock):
     beating = Heartbeat(path)
-    beating.beat()
-    clock[0] += 0.9
-    beating.beat()
-    assert age(path) == pytest.approx(0.9)
-    clock[0] += 0.2
-    beating.beat()
+    with beating.pulse("receive") as pulse:
+        for _ in range(10):
+            clock[0] += STUCK_SECONDS - 1
+            beating.check()
+            assert age(path) == 0
+            pulse.beat()
+
+
+def test_one_silent_part_is_enough_to_stop_it(path, clock, caplog):
+    beating = Heartbeat(path)
+    progress = metrics.last_progress_timestamp_seconds
+    with beating.pulse("receive") as lively, beating.pulse("upload") as silent:
+        beating.check()
+        progress.set(1)
+        for _ in range(3):
+            clock[0] += STUCK_SECONDS + 1
+            lively.beat()
+            beating.check()
+        assert age(path) == 3 * (STUCK_SECONDS + 1)
+        assert progress._value.get() == 1
+        (line,) = [record for record in caplog.records if record.getMessage() == "worker_stuck"]
+        assert line.part == "upload"
+        silent.beat()
+        beating.check()
+        assert age(path) == 0
+        assert progress._value.get() > 1
+
+
+def test_nothing_is_expected_of_what_rests_or_has_ended(path, clock):
+    beating = Heartbeat(path)
+    with beating.pulse("acknowledge") as pulse:
+        pulse.rest()
+        clock[0] += 10 * STUCK_SECONDS
+        beating.check()
+        assert age(path) == 0
+        pulse.beat()
+    with beating.thread("receive"):
+        pass
+    clock[0] += 10 * STUCK_SECONDS
+    beating.check()
     assert age(path) == 0
 
 
+def test_work_that_fails_is_not_missed(path, clock):
+    beating = Heartbeat(path)
+    with pytest.raises(RuntimeError), beating.pulse("upload"):
+        raise RuntimeError
+    clock[0] += 10 * STUCK_SECONDS
+    beating.check()
+    assert age(path) == 0
+
+
+def test_a_thread_that_dies_is_missed_for_ever(path, clock, caplog):
+    beating = Heartbeat(path)
+    beating.check()
+
+    def die():
+        with beating.thread("acknowledge") as pulse:
+            pulse.rest()
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        die()
+    clock[0] += 1
+    beating.check()
+    assert age(path) == 1
+    assert "worker_stuck" in caplog.text
+
+
 def test_wall_clock_steps_do_not_matter(path, clock, monkeypatch):
-    Heartbeat(path).beat()
+    Heartbeat(path).check()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert age(path) == 0
 
 
 @pytest.mark.parametrize("content", [None, "", "not a number", "999999999"])
-def test_without_a_readable_beat_there_is_no_age(path, content):
+def test_without_a_readable_file_there_is_no_age(path, content):
     path.parent.mkdir()
     if content is not None:
         path.write_text(content)
     assert age(path) is None
 
 
-def test_a_beat_that_cannot_be_written_stops_nobody(path, caplog):
+def test_a_file_that_cannot_be_written_stops_nobody(path, caplog):
     beating = Heartbeat(path)
     path.mkdir()  # so that the file cannot take its place
-    beating.beat()
+    beating.check()
     assert "heartbeat_not_written" in caplog.text
 
 
-def test_a_removed_heartbeat_is_gone(path):
+def test_it_looks_by_itself_and_ends_without_a_file(path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.01)
     beating = Heartbeat(path)
-    beating.beat()
-    beating.remove()
-    beating.remove()
+    beating.start()
+    first = path.read_text()
+    wait_for(lambda: path.read_text() != first, "another look")
+    beating.stop()
     assert age(path) is None
 
 
-def test_check_uploader_is_green_while_there_is_progress(path, clock, capsys):
-    Heartbeat(path).beat()
-    clock[0] += 89
+def test_check_uploader_is_green_while_all_goes_on(path, clock, capsys):
+    Heartbeat(path).check()
+    clock[0] += 29
     call_command("check_uploader")
-    assert "89 s ago" in capsys.readouterr().out
+    assert "29 s ago" in capsys.readouterr().out
 
 
-def test_check_uploader_turns_red_when_progress_stops(path, clock):
-    Heartbeat(path).beat()
-    clock[0] += 91
-    with pytest.raises(CommandError, match="91 s ago"):
+def test_check_uploader_turns_red_when_the_signs_of_life_stop(path, clock):
+    Heartbeat(path).check()
+    clock[0] += 31
+    with pytest.raises(CommandError, match="31 s ago"):
         call_command("check_uploader")
     call_command("check_uploader", "--max-age", "120")
 

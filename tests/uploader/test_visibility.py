@@ -4,6 +4,7 @@ import pytest
 
 from tests import factories
 from uploader import metrics
+from uploader.heartbeat import Heartbeat
 from uploader.receiver import Receiver
 from uploader.visibility import LONGEST_SECONDS, VisibilityExtender
 
@@ -13,6 +14,16 @@ def receiver(queue):
     made = Receiver(concurrency=2)
     yield made
     made.close()
+
+
+@pytest.fixture
+def extender_of(tmp_path):
+    def make(receiver, in_hand):
+        return VisibilityExtender(
+            receiver, in_hand=in_hand, heartbeat=Heartbeat(tmp_path / "heartbeat")
+        )
+
+    return make
 
 
 def receive(receiver, queue, count):
@@ -33,13 +44,13 @@ def hidden_for(queue):
     return [message.visible_at / 1000 - time.time() for message in messages]
 
 
-def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue):
+def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue, extender_of):
     deliveries = receive(receiver, queue, 12)
     before = metrics.visibility_extensions_total._value.get()
     receiver.change_visibility(deliveries, seconds=5)
     for delivery in deliveries[:11]:
         delivery.hidden_at -= 16  # of the queue's 30 seconds
-    VisibilityExtender(receiver, in_hand=lambda: deliveries).extend()
+    extender_of(receiver, lambda: deliveries).extend()
     hidden = sorted(hidden_for(queue))
     assert hidden[0] < 6
     assert all(25 < seconds <= 30 for seconds in hidden[1:])
@@ -47,32 +58,34 @@ def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue):
     assert all(time.monotonic() - delivery.hidden_at < 15 for delivery in deliveries)
 
 
-def test_what_left_the_hand_is_not_kept(receiver, queue):
+def test_what_left_the_hand_is_not_kept(receiver, queue, extender_of):
     for delivery in receive(receiver, queue, 2):
         delivery.hidden_at -= 60
     receiver.change_visibility = pytest.fail
-    VisibilityExtender(receiver, in_hand=list).extend()
+    extender_of(receiver, list).extend()
 
 
-def test_what_sqs_would_not_extend_any_more_is_left(receiver, queue):
+def test_what_sqs_would_not_extend_any_more_is_left(receiver, queue, extender_of):
     (delivery,) = receive(receiver, queue, 1)
     delivery.received_at = delivery.hidden_at = time.monotonic() - LONGEST_SECONDS - 1
     receiver.change_visibility = pytest.fail
-    VisibilityExtender(receiver, in_hand=lambda: [delivery]).extend()
+    extender_of(receiver, lambda: [delivery]).extend()
 
 
-def test_one_that_sqs_refuses_is_told_and_tried_again(receiver, queue, caplog):
+def test_one_that_sqs_refuses_is_told_and_tried_again(receiver, queue, caplog, extender_of):
     deliveries = receive(receiver, queue, 2)
     for delivery in deliveries:
         delivery.hidden_at -= 16
     deliveries[0].kombu_message.delivery_tag = "no-such-handle"
-    extender = VisibilityExtender(receiver, in_hand=lambda: deliveries)
+    extender = extender_of(receiver, lambda: deliveries)
     extender.extend()
     assert caplog.text.count("visibility_not_extended") == 1
     assert extender._due(time.monotonic()) == [deliveries[0]]
 
 
-def test_an_outage_of_sqs_does_not_end_the_thread(receiver, queue, caplog, monkeypatch):
+def test_an_outage_of_sqs_does_not_end_the_thread(
+    receiver, queue, caplog, monkeypatch, extender_of
+):
     (delivery,) = receive(receiver, queue, 1)
     delivery.hidden_at -= 16
     answers = [ConnectionResetError(), RuntimeError("a bug"), 30]
@@ -85,7 +98,7 @@ def test_an_outage_of_sqs_does_not_end_the_thread(receiver, queue, caplog, monke
 
     monkeypatch.setattr(receiver, "visibility_timeout", timeout)
     monkeypatch.setattr("uploader.visibility.INTERVAL", 0.01)
-    extender = VisibilityExtender(receiver, in_hand=lambda: [delivery])
+    extender = extender_of(receiver, lambda: [delivery])
     extender.start()
     for _ in range(3000):
         if time.monotonic() - delivery.hidden_at < 15:

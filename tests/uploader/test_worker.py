@@ -6,16 +6,16 @@ import time
 from hashlib import sha256
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
 from cpsite.sqs import DeleteFailed
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
-from uploader import metrics, storage
-from uploader import worker as module
-from uploader.heartbeat import Heartbeat
+from tests.waiting import wait_for
+from uploader import handling, metrics, outage, storage
+from uploader.heartbeat import Heartbeat, Pulse
 from uploader.receiver import Delivery, Receiver
 from uploader.worker import Worker
 from validator.publisher import publish_message
@@ -115,68 +115,13 @@ def test_a_message_is_deleted_only_after_it_is_stored(make_worker, queue, bucket
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (_client_error("SlowDown"), "aws_SlowDown"),
-        (_client_error("AccessDenied"), "aws_AccessDenied"),
-        (EndpointConnectionError(endpoint_url="http://s3"), "EndpointConnectionError"),
-        (ConnectTimeoutError(endpoint_url="http://s3"), "ConnectTimeoutError"),
-        (OSError("disk full"), "OSError"),
-        (RuntimeError("a bug"), "internal_error"),
-    ],
-    ids=repr,
-)
-def test_what_cannot_be_stored_stays_on_the_queue(make_worker, queue, bucket, audit, error, reason):
-    (message,) = publish()
-    counts = make_worker(store=Failing(error)).run()
-    assert bucket.keys() == []
-    assert queue.count() == {"visible": 0, "in_flight": 1}  # hidden until its next try
-    assert (counts.stored, counts.failed) == (0, 1)
-    (event,) = audit()
-    assert (event.kind, event.reason, event.attempts) == ("failed", reason, 1)
-    if reason != "internal_error":
-        assert (event.message_id, event.client) == (message.message_id, "alice")
-
-
-def test_a_failed_message_is_stored_at_a_later_try(make_worker, queue, bucket, monkeypatch, audit):
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
-    publish()
-    store = Failing(_client_error("SlowDown"))
-    worker = make_worker(store=store, drain=False, max_messages=2)
-    counts = worker.run()
-    assert store.calls == 2
-    assert len(bucket.keys()) == 1
-    assert (counts.stored, counts.failed) == (1, 1)
-    assert [(event.kind, event.attempts) for event in audit()] == [("failed", 1), ("stored", 2)]
-
-
-@pytest.mark.parametrize(("attempts", "delay"), [(1, 30), (2, 60), (3, 120), (9, 900)])
-def test_each_further_try_waits_longer(make_worker, attempts, delay):
-    asked = []
-
-    class Stub:
-        def release(self, deliveries, *, delay_seconds):
-            asked.append(delay_seconds)
-
-    class FailedDelivery:
-        undecodable = None
-        body = factories.message().encode().encode()
-        sqs_message_id = "m"
-
-    FailedDelivery.attempts = attempts
-    worker = make_worker(receiver=Stub(), store=Failing(_client_error("SlowDown")))
-    worker._handle(FailedDelivery())
-    assert asked == [delay]
-
-
-@pytest.mark.parametrize(
     "poison",
     ["hello", '{"properties": 1}', factories.kombu_envelope("no message")],
 )
 def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
     make_worker, queue, bucket, audit, monkeypatch, poison
 ):
-    monkeypatch.setattr(module, "UNDECODABLE_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
     publish(3)
     queue.send(poison)
     publish(3)
@@ -193,7 +138,7 @@ def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
 
 
 def test_undecodable_content_is_not_logged(make_worker, queue, bucket, caplog, monkeypatch):
-    monkeypatch.setattr(module, "UNDECODABLE_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
     caplog.set_level(logging.DEBUG)
     queue.send("private words")
     make_worker().run()
@@ -252,7 +197,7 @@ def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
         most = max(most, len(worker._in_hand))
         storage.store(key, body)
 
-    worker._store = store
+    worker._handler._store = store
     assert worker.run().stored == 40
     assert most <= 4 + 10
 
@@ -318,7 +263,7 @@ def test_failed_receives_back_off_and_recover(make_worker, queue, bucket, monkey
         ConnectionResetError(),
     ]
     slept = []
-    monkeypatch.setattr(worker, "_sleep", slept.append)
+    monkeypatch.setattr(worker, "_sleep", lambda seconds, pulse: slept.append(seconds))
     monkeypatch.setattr(
         worker._receiver,
         "receive",
@@ -338,7 +283,7 @@ def test_the_back_off_is_bounded_and_ends_with_a_stop(make_worker, queue, bucket
     worker._failed_receives = 10_000
     stopper = threading.Timer(0.3, worker.stop)
     stopper.start()
-    worker._back_off(ConnectionResetError())
+    worker._back_off(ConnectionResetError(), Pulse("receive"))
     assert worker.is_stopping
 
 
@@ -346,7 +291,7 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
     make_worker, queue, bucket, monkeypatch, caplog
 ):
     publish()
-    worker = make_worker(store=Failing(_client_error("SlowDown")))
+    worker = make_worker(store=Failing(_client_error("AccessDenied")))
 
     def fail(*_args, **_kwargs):
         raise _client_error("RequestThrottled")
@@ -359,7 +304,7 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
 
 def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, caplog):
     publish()
-    worker = make_worker(store=Failing(_client_error("SlowDown")))
+    worker = make_worker(store=Failing(_client_error("AccessDenied")))
     client = worker._receiver._channel.sqs(queue.url.rpartition("/")[2])._client
     monkeypatch.setattr(
         client,
@@ -371,23 +316,61 @@ def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, capl
     assert line.error == "aws_InternalError"
 
 
-def test_while_the_storage_is_away_there_is_one_try_after_each_pause(
+def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_hand(
+    make_worker, queue, bucket, monkeypatch, audit
+):
+    """No message is delivered a second time for it, so none comes nearer to the dead letters."""
+    monkeypatch.setattr(outage, "PAUSE_SECONDS_MAX", 0.05)
+    messages = publish(30)
+    error = EndpointConnectionError(endpoint_url="http://s3")
+    worker = make_worker(store=Failing(*[error] * 60), concurrency=8)
+    limits = []
+    receive = worker._receiver.receive
+    monkeypatch.setattr(worker._receiver, "receive", lambda n: limits.append(n) or receive(n))
+    counts = worker.run()
+    assert (counts.received, counts.stored, counts.failed) == (30, 30, 0)
+    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    assert {event.attempts for event in audit()} == {1}
+    assert limits[0] == 10  # nothing is known to be wrong yet
+    assert limits[-1] == 10  # it is back
+    assert metrics.storage_available._value.get() == 1
+
+
+def test_while_the_storage_is_away_messages_are_received_one_after_each_pause(
     make_worker, queue, bucket, monkeypatch
 ):
-    publish(30)
-    error = EndpointConnectionError(endpoint_url="http://s3")
-    worker = make_worker(store=Failing(*[error] * 13), concurrency=1)
+    """Should it be about those in hand alone, another one tells."""
+    publish(12)
+    worker = make_worker(concurrency=40)
+    for _ in range(outage.OUTAGE_FAILURES):
+        worker._handler.outage.failed()
     limits, slept = [], []
     receive = worker._receiver.receive
-    monkeypatch.setattr(worker, "_sleep", slept.append)
+    monkeypatch.setattr(worker, "_sleep", lambda seconds, pulse: slept.append(seconds))
     monkeypatch.setattr(worker._receiver, "receive", lambda n: limits.append(n) or receive(n))
     worker.run()
-    assert limits[0] == 10  # nothing is known to be wrong yet
-    assert 1 in limits
-    assert len(slept) == limits.count(1)  # each single try follows a pause
+    assert limits[0] == 1
+    assert len(slept) == limits.count(1)  # each follows a pause
     assert max(slept) <= 30
-    assert limits[-1] == 10  # it is back
-    assert len(bucket.keys()) == 30 - 13
+    assert limits[-1] == 10
+    assert len(bucket.keys()) == 12
+
+
+def test_a_stop_gives_back_what_waits_for_the_storage(make_worker, queue, bucket):
+    publish(3)
+
+    def store(key, body):
+        raise EndpointConnectionError(endpoint_url="http://s3")
+
+    worker = make_worker(store=store, drain=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_for(lambda: worker._handler.outage.failures >= 3, "three failures")
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert worker.counts.released == 3
+    assert queue.count() == {"visible": 3, "in_flight": 0}
 
 
 def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkeypatch, audit):
@@ -405,16 +388,63 @@ def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkey
     assert len(bucket.keys()) == 2
 
 
-def test_progress_is_shown_by_the_heartbeat(make_worker, queue, bucket, tmp_path):
-    beats = []
+def _overdue(worker, monkeypatch):
+    """The names of what the heartbeat finds stuck, now."""
+    worker._heartbeat._stuck_seconds = 0.5
+    worker._heartbeat.check()
+    return worker._heartbeat._stuck
 
-    class Counting(Heartbeat):
-        def beat(self):
-            beats.append(1)
 
-    publish(3)
-    make_worker(heartbeat=Counting(tmp_path / "other")).run()
-    assert len(beats) >= 1 + 3 + 2  # the start, each message, each receive
+def test_a_healthy_worker_has_nothing_stuck(make_worker, queue, bucket, monkeypatch):
+    """However long it waits, for messages, for room or for the end of an outage."""
+    worker = make_worker(drain=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    for _ in range(20):
+        time.sleep(0.1)
+        worker._heartbeat._stuck_seconds = 30
+        worker._heartbeat.check()
+        assert not worker._heartbeat._stuck
+    worker.stop()
+    thread.join(20)
+    assert not worker._heartbeat._pulses
+
+
+@pytest.mark.parametrize("part", ["receive", "upload", "acknowledge"])
+def test_a_part_that_hangs_is_found_stuck(make_worker, queue, bucket, monkeypatch, part, tmp_path):
+    hang, hanging = threading.Event(), threading.Event()
+
+    def wait(*_args, **_kwargs):
+        hanging.set()
+        assert hang.wait(60)
+        return []
+
+    publish()
+    worker = make_worker(drain=False, more_receivers=[Receiver(concurrency=4)])
+    if part == "receive":
+        monkeypatch.setattr(worker._receivers[1], "receive", wait)
+    elif part == "upload":
+        monkeypatch.setattr(worker._handler, "_store", wait)
+    else:
+        monkeypatch.setattr(worker._receiver, "acknowledge", wait)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    assert hanging.wait(60)
+    wait_for(lambda: part in _overdue(worker, monkeypatch), "the heartbeat to notice", 60)
+    worker.stop()
+    hang.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_full_hand_that_nobody_empties_is_found_stuck(make_worker, queue, bucket, monkeypatch):
+    worker = make_worker(drain=False)
+    monkeypatch.setattr(worker, "_is_full", lambda: True)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    wait_for(lambda: "receive" in _overdue(worker, monkeypatch), "the heartbeat to notice")
+    worker.stop()
+    thread.join(20)
 
 
 def test_metrics_follow_the_messages(make_worker, queue, bucket):

@@ -7,15 +7,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from uploader import heartbeat
 
-#: Seconds. The longest honest pause is a failed receive (two attempts of the poll and 8 s of
-#: timeouts) and the longest back-off after it (30 s).
-MAX_AGE = 90
+#: Seconds. The worker says each second that all of it goes on, and says nothing once a part has
+#: been silent for a minute (uploader/heartbeat.py): a stuck one shows after a minute and a half.
+MAX_AGE = 30
 
 
 class Command(BaseCommand):
     help = (
-        "Exit 0 when the uploader on this machine has made progress lately (a receive, even an "
-        "empty or failed one, or a message), else 1."
+        "Exit 0 when all parts of the uploader on this machine go on, else 1: when a receive, an "
+        "upload or a thread is stuck, or the process is."
     )
     requires_system_checks: list[str] = []
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             type=float,
             default=MAX_AGE,
             metavar="SECONDS",
-            help="how long ago the last progress may be (default: %(default)s)",
+            help="how long ago the last sign of life may be (default: %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,5 +34,5 @@ class Command(BaseCommand):
         if age is None:
             raise CommandError(f"No uploader is running here: {path} has no heartbeat.")
         if age > options["max_age"]:
-            raise CommandError(f"The uploader's last progress was {age:.0f} s ago.")
-        self.stdout.write(f"The uploader's last progress was {age:.0f} s ago.")
+            raise CommandError(f"The uploader's last sign of life was {age:.0f} s ago.")
+        self.stdout.write(f"The uploader's last sign of life was {age:.0f} s ago.")

@@ -16,10 +16,12 @@ from cpsite import checks, metrics
 from cpsite.arguments import positive
 from cpsite.audit.recorder import recorder
 from uploader import storage
-from uploader.heartbeat import Heartbeat
+from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
+from uploader.queue_check import check_queue, longest_write_seconds
 from uploader.queue_depth import QueueDepthSampler
 from uploader.receiver import Receiver
+from uploader.stop_deadline import StopDeadline
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -103,11 +105,16 @@ class Command(BaseCommand):
         # Several could not know how many messages the others are about to get.
         count = 1 if options["max_messages"] else options["receivers"]
         receiver, *more = (Receiver(concurrency=options["concurrency"]) for _ in range(count))
+        check_queue(receiver)
         worker = Worker(
             receiver=receiver,
             more_receivers=more,
             store=storage.store,
-            heartbeat=Heartbeat(settings.UPLOADER_HEARTBEAT_FILE),
+            heartbeat=Heartbeat(
+                settings.UPLOADER_HEARTBEAT_FILE,
+                # A write may take longer than what else counts as stuck.
+                stuck_seconds=max(STUCK_SECONDS, 2 * longest_write_seconds()),
+            ),
             concurrency=options["concurrency"],
             batcher=_batcher() if options["layout"] == "batch" else None,
             max_messages=options["max_messages"],
@@ -115,13 +122,16 @@ class Command(BaseCommand):
         )
         sampler = QueueDepthSampler()
         sampler.start()
+        deadline = StopDeadline(worker, seconds=settings.UPLOADER_STOP_SECONDS)
+        deadline.start()
         try:
             with stopped_by_signals(worker):
                 counts = worker.run()
         finally:
             sampler.stop()
             recorder.close()
-        logger.info("uploader_stopped", extra=vars(counts))
+            deadline.finished()
+        logger.info("uploader_stopped", extra=counts.as_dict())
 
     def _print_banner(self, options: dict[str, Any], metrics_port: int) -> None:
         limit = options["max_messages"]

@@ -1,0 +1,95 @@
+"""Tells an outage of the storage from trouble with one message, and waits for its end."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from uploader import metrics
+
+logger = logging.getLogger(__name__)
+
+#: Failed writes in a row after which the storage itself is taken to be away.
+OUTAGE_FAILURES: Final = 5
+#: Seconds to wait, at most, between two tries while something is away.
+PAUSE_SECONDS_MAX: Final = 30.0
+#: Seconds after which a wait looks whether a signal has asked to stop.
+NOTICE_SECONDS: Final = 0.25
+
+
+def pause_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures: about 1 s, then twice as long each time.
+
+    Half to all of it, by chance, so that many workers do not come back as one.
+    """
+    longest = min(PAUSE_SECONDS_MAX, 2.0 ** min(failures - 1, 10))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets
+
+
+class StorageOutage:
+    """What the writes of all threads say about the storage."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._failures = 0
+        self._stored_at = float("-inf")
+        self._waiting = 0
+
+    @property
+    def failures(self) -> int:
+        """Failed writes since the last one that succeeded."""
+        return self._failures
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the storage seems to be away."""
+        return self._failures >= OUTAGE_FAILURES
+
+    def has_stored_since(self, moment: float) -> bool:
+        """Whether anything was stored after `moment` (monotonic clock)."""
+        return self._stored_at > moment
+
+    def succeeded(self) -> None:
+        """A write has succeeded: who waits for that may try again."""
+        self._stored_at = time.monotonic()
+        if not self._failures:
+            return
+        with self._changed:
+            if self.is_on:
+                logger.warning("storage_is_back")
+            self._failures = 0
+            metrics.storage_available.set(1)
+            if self._waiting:
+                self._changed.notify_all()
+
+    def failed(self) -> None:
+        """A write has failed."""
+        with self._changed:
+            self._failures += 1
+            if self._failures == OUTAGE_FAILURES:
+                logger.error("storage_is_away")
+                metrics.storage_available.set(0)
+
+    def wait(
+        self, seconds: float, *, is_stopping: Callable[[], bool], beat: Callable[[], object]
+    ) -> bool:
+        """Wait so long, or until an outage is over; return False at once at a stop.
+
+        `beat` is called while it waits.
+        """
+        started = time.monotonic()
+        with self._changed:
+            self._waiting += 1
+            is_outage = self.is_on
+            try:
+                while not is_stopping():
+                    beat()
+                    left = started + seconds - time.monotonic()
+                    if left <= 0 or (is_outage and self.has_stored_since(started)):
+                        return True
+                    self._changed.wait(min(left, NOTICE_SECONDS))
+                return False
+            finally:
+                self._waiting -= 1
