@@ -4,13 +4,17 @@ It travels as the JSON body of a Kombu message and is stored, byte for byte, as 
 """
 
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 #: The contract: exactly these fields, each a non-blank text.
 FIELD_NAMES = ("field1", "field2", "field3", "field4")
+
+#: The name of a client, the owner of a token. No text of a stranger gets further than this.
+CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 #: What the stored object and the Kombu message declare.
 CONTENT_TYPE = "application/json"
@@ -91,7 +95,7 @@ def _fields(document: Any) -> dict[str, Any]:
     return {
         "message_id": uuid.UUID(_text(document["message_id"])),
         "accepted_at": _utc(_text(document["accepted_at"])),
-        "client": _text(document["client"]),
+        "client": _client(document["client"]),
         "data": _texts(document["data"]),
     }
 
@@ -100,6 +104,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise _NotAMessage("a value that should be text is not")
     return value
+
+
+def _client(value: object) -> str:
+    name = _text(value)
+    if not CLIENT_NAME.fullmatch(name):
+        raise _NotAMessage("client is not a client's name")
+    return name
 
 
 def _texts(value: object) -> dict[str, str]:

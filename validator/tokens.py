@@ -22,6 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
+from cpsite.message import CLIENT_NAME
+
 logger = logging.getLogger(__name__)
 
 #: Client of a token that API_TOKENS gives without a name.
@@ -31,7 +33,6 @@ TOKENS_PER_CLIENT: Final = 2
 #: Seconds to the next try when SSM could not be read and no token is known yet.
 RETRY_SECONDS: Final = 2.0
 
-_CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # Printable ASCII without spaces, which is what survives an HTTP header.
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 
@@ -80,7 +81,7 @@ def _validated(document: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
 
 
 def _tokens_of(client: str, given: object) -> tuple[str, ...]:
-    if not _CLIENT.fullmatch(client):
+    if not CLIENT_NAME.fullmatch(client):
         raise InvalidTokens("a client's name is not 1 to 64 of letters, digits and _.-")
     tokens = [given] if isinstance(given, str) else given
     if not isinstance(tokens, list) or not 1 <= len(tokens) <= TOKENS_PER_CLIENT:

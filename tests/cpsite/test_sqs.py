@@ -109,3 +109,11 @@ def test_closing_leaves_messages_to_the_visibility_timeout(receiver, queue):
     _receive_all(receiver, 1)
     receiver.close()
     assert queue.count() == {"visible": 0, "in_flight": 1}
+
+
+def test_a_stranger_cannot_say_in_our_name_why_it_is_unreadable(receiver, queue):
+    """The reason is logged, and theirs could be anything."""
+    headers = {"cpsite-undecodable": "private words"}
+    queue.send(factories.kombu_envelope("x", headers=headers))
+    (delivery,) = _receive_all(receiver, 1)
+    assert delivery.undecodable is None
