@@ -106,7 +106,6 @@ def _connection(
         "sqs://",
         transport=sqs.Transport,
         transport_options={
-            "region": settings.AWS_REGION,
             # With the URL given, Kombu needs neither ListQueues nor CreateQueue.
             "predefined_queues": {
                 queue_name(settings.SQS_QUEUE_URL): {"url": settings.SQS_QUEUE_URL}

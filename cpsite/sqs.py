@@ -23,12 +23,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from kombu.asynchronous.aws.sqs.message import AsyncMessage
 from kombu.message import Message as KombuMessage
 from kombu.transport import SQS
 
-from cpsite import sqs_batch
+from cpsite import aws, sqs_batch
 from cpsite.group_commit import GroupCommit, NotSent
 from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
 
@@ -227,9 +228,11 @@ class Channel(SQS.Channel):
     #: Longest batch that the next receive may bring; SQS gives up to 10.
     receive_limit = SQS.SQS_MAX_MESSAGES
 
-    def new_sqs_client(self, *args: Any, **kwargs: Any) -> Client:
-        client = super().new_sqs_client(*args, **kwargs)  # type: ignore[no-untyped-call]
-        return Client(client, self.connection.client.transport_options.get(SEND_OPTIONS))
+    def new_sqs_client(self, *_args: Any, **_kwargs: Any) -> Client:
+        # Not Kombu's: that one has a session of its own for each client (cpsite/aws.py).
+        options = self.connection.client.transport_options
+        made = aws.client("sqs", config=Config(**options.get("client-config", {})))
+        return Client(made, options.get(SEND_OPTIONS))
 
     def read(self, sqs_message: Mapping[str, Any]) -> KombuMessage:
         """Return what a consumer would be given for a message that SQS delivered; calls nothing."""

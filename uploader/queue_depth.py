@@ -5,14 +5,15 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
+from cpsite import aws
 from uploader import metrics
 
 if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,8 @@ class QueueDepthSampler:
     """Sets `uploader_queue_messages` for the queue and, where given, its dead-letter queue."""
 
     def __init__(self) -> None:
-        self._client = boto3.client(
+        self._client: SQSClient = aws.client(
             "sqs",
-            region_name=settings.AWS_REGION,
             config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
         )
         self._stop = threading.Event()

@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
+from cpsite import aws
 from cpsite.message import CLIENT_NAME
 
 logger = logging.getLogger(__name__)
@@ -122,13 +122,12 @@ def _digest(token: str) -> bytes:
 
 def read_parameter() -> str:
     """Return the SecureString's value. Raises ClientError or BotoCoreError; waits up to 5 s."""
-    client = boto3.client(
+    client = aws.client(
         "ssm",
-        region_name=settings.AWS_REGION,
         config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
     )
     answer = client.get_parameter(Name=settings.API_TOKENS_PARAMETER, WithDecryption=True)
-    return answer["Parameter"]["Value"]
+    return str(answer["Parameter"]["Value"])
 
 
 class TokenStore:

@@ -49,7 +49,7 @@ def recorded(settings, monkeypatch):
     settings.UPLOADER_WAIT_SECONDS = 7
     settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
     client = RecordingClient()
-    monkeypatch.setattr(SQS.Channel, "_new_boto_client", lambda *args, **kwargs: client)
+    monkeypatch.setattr(sqs.aws, "client", lambda *args, **kwargs: client)
     return client
 
 
