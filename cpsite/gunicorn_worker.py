@@ -1,19 +1,26 @@
-"""gunicorn's gevent worker, but silent about what it could not read, and quick to stop.
+"""gunicorn's gevent worker, silent about what it could not read, quick to stop, and never captive.
 
 What it takes for a broken request may be the rest of a message whose Content-Length was too short,
 token and all. gunicorn quotes it in its log and in the answer; this worker names the kind of error.
+
+gunicorn also lets a client take as long as it likes over a body or an answer, reads to its end a
+body that nobody wanted, and looks at nobody else while a client always has another request ready.
+Here a client holds no more than its own connection, and that for a bounded time.
 """
 
+import errno
 import json
 import math
 import time
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
 from greenlet import getcurrent, greenlet
-from gunicorn import glogging
+from gunicorn import glogging, util
 from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
@@ -30,10 +37,31 @@ _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
 
+#: Seconds that a body may take from the first look at it to its end, and that it may stall.
+BODY_SECONDS: Final = 20.0
+STALL_SECONDS: Final = 5.0
+#: Seconds that a client may take over receiving a piece of an answer, which may be a whole file.
+ANSWER_SECONDS: Final = 60.0
 #: Seconds for which a stopping worker still takes requests on open connections: a load balancer
 #: may just be sending one.
 LINGER_SECONDS: Final = 2.0
-#: Seconds after which a wait looks whether the worker is to stop.
+#: Seconds after which a stopping worker ends bodies and answers that are still under way.
+STOP_SECONDS: Final = 4.0
+#: Seconds of the graceful timeout, at whose end gunicorn kills the worker, that are not for
+#: requests: one until a stop is noticed, one between looks at the requests, one to end them, and
+#: two for writing the audit log.
+RESERVED_SECONDS: Final = 5
+#: Age in seconds from which a body or an answer may have to make room for other clients.
+CROWDED_SECONDS: Final = 1.0
+#: Longest rest of a body in bytes that is read for no other reason than to keep its connection.
+UNWANTED_BYTES: Final = 65_536
+#: Bytes and seconds for which a client may go on sending when its connection is to be closed. A
+#: close with bytes unread would take away from it the answer that tells why.
+_DRAIN_BYTES: Final = 8_388_608
+_DRAIN_SECONDS: Final = 2.0
+#: Seconds of work after which the other connections have their turn.
+_TURN_SECONDS: Final = 0.05
+#: Seconds between two looks at who waits, and whether the worker is to stop.
 _NOTICE_SECONDS: Final = 0.25
 
 
@@ -44,53 +72,148 @@ class Logger(glogging.Logger):
         pass
 
 
+class _WaitOver(BaseException):
+    """Thrown into a connection that has waited long enough. No error, so no Exception."""
+
+
+class _ClientTooSlow(TimeoutError):
+    """Thrown into a request whose client takes too long."""
+
+    def __init__(self) -> None:
+        # By this number gunicorn takes it for a client that has gone, which is worth no line.
+        super().__init__(errno.EPIPE, "The client takes too long.")
+
+
 class _Waits:
-    """The connections that wait for a request, as a context that each enters for its wait.
+    """The connections that wait for their client, as a context that each enters for its wait.
 
     A timer for each wait would be a good part of what gevent costs a request.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, over: type[BaseException]) -> None:
         self._seconds = seconds
-        #: When each wait ends (monotonic clock). Oldest first, for all last equally long.
-        self._ends: dict[greenlet, float] = {}
+        self._over = over
+        #: When each wait began (monotonic clock).
+        self._begun: dict[greenlet, float] = {}
 
     def __enter__(self) -> None:
-        self._ends[getcurrent()] = time.monotonic() + self._seconds
+        self.enter(time.monotonic())
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, _traceback: object
     ) -> bool:
-        del self._ends[getcurrent()]
+        self.leave()
         return isinstance(exc, _WaitOver)
 
-    def end_oldest(self, number: int) -> None:
-        """End so many of the waits that have lasted longest. Must run in gevent's hub."""
-        oldest = list(self._ends.values())[:number]
-        if oldest:
-            self.end(before=math.nextafter(oldest[-1], math.inf))
+    def enter(self, begun: float) -> None:
+        """Count this connection among those that wait, since `begun`."""
+        self._begun[getcurrent()] = begun
 
-    def end(self, *, before: float) -> None:
-        """End the waits whose time ends `before`, unless their request has just come.
+    def leave(self) -> None:
+        del self._begun[getcurrent()]
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._begun.values())
+
+    def end_overdue(self) -> None:
+        """End the waits that have lasted for as long as they may. Must run in gevent's hub."""
+        self.end(begun_before=time.monotonic() - self._seconds)
+
+    def end(self, *, begun_before: float) -> None:
+        """End the waits that began before, unless what they wait for has just come.
 
         Must run in gevent's hub, so that nothing happens between the question and the throw.
         """
-        for waiting in [found for found, ends in self._ends.items() if ends < before]:
-            if waiting in self._ends:
-                waiting.throw(_WaitOver)
+        for waiting in [found for found, begun in self._begun.items() if begun < begun_before]:
+            if waiting in self._begun:
+                waiting.throw(self._over)
 
 
-class _WaitOver(BaseException):
-    """Thrown into a connection that has waited long enough. No error, so no Exception."""
+class _Body:
+    """The body of a request, which has BODY_SECONDS to come.
+
+    Its connection cannot be kept when the body, or a long rest of it, has not been read.
+    """
+
+    def __init__(self, req: Any, sock: Any, waits: _Waits) -> None:
+        self._req, self._body, self._sock, self._waits = req, req.body, sock, waits
+        self._must_close = req.must_close
+        self._begun: float | None = None
+        #: Whether reading has failed; gunicorn asks for it, too.
+        self.failed = False
+        self._decide()
+
+    @property
+    def is_read(self) -> bool:
+        return not self.failed and getattr(self._body.reader, "length", None) == 0
+
+    def read(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.read, size)
+
+    def readline(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.readline, size)
+
+    def readlines(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.readlines, size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _wait_for(self, read: Callable[[int | None], Any], size: int | None) -> Any:
+        if self._begun is None:
+            self._begun = time.monotonic()
+        self._waits.enter(self._begun)
+        self._sock.settimeout(STALL_SECONDS)
+        try:
+            return read(size)
+        except BaseException:
+            self.failed = True
+            raise
+        finally:
+            self._sock.settimeout(None)
+            self._waits.leave()
+            self._decide()
+
+    def _decide(self) -> None:
+        """Tell gunicorn, before it answers, whether the connection can be kept."""
+        left = getattr(self._body.reader, "length", math.inf)
+        self._req.must_close = self._must_close or self.failed or left > UNWANTED_BYTES
+
+
+class _Client:
+    """A client's socket, whose writing waits for the client no longer than ANSWER_SECONDS."""
+
+    def __init__(self, sock: Any, waits: _Waits) -> None:
+        self._sock, self._waits = sock, waits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, *args: Any) -> Any:
+        with self._waits:
+            return self._sock.send(*args)
+
+    def sendall(self, *args: Any) -> None:
+        with self._waits:
+            self._sock.sendall(*args)
+
+    def sendfile(self, *args: Any, **options: Any) -> Any:
+        with self._waits:
+            return self._sock.sendfile(*args, **options)
 
 
 class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._waits = _Waits(self.cfg.keepalive)
+        self._idle = _Waits(self.cfg.keepalive, _WaitOver)
+        self._bodies = _Waits(BODY_SECONDS, _ClientTooSlow)
+        self._answers = _Waits(ANSWER_SECONDS, _ClientTooSlow)
         self._connections = 0
 
     def run(self) -> None:
+        # The worker's own copy: what it leaves of it is there for `worker_exit`.
+        graceful = max(1, self.cfg.graceful_timeout - RESERVED_SECONDS)
+        self.cfg.set("graceful_timeout", graceful)
         gevent.spawn(self._end_waits)
         super().run()
 
@@ -104,21 +227,61 @@ class Worker(GeventWorker):
 
     def timeout_ctx(self) -> _Waits:
         """Bound the wait for the next request of a connection, where it is entered."""
-        return self._waits
+        return self._idle
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request; raise StopIteration where its connection is to be closed."""
+        body = req.body = _Body(req, sock, self._bodies)
+        try:
+            super().handle_request(listener_name, req, _Client(sock, self._answers), addr)
+        except StopIteration:
+            if not body.is_read:
+                self._drain(sock)
+            raise
+        # A client that sends request after request without a pause never has to be waited for.
+        if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
+            gevent.sleep(0)
+
+    def _drain(self, sock: Any) -> None:
+        with self._idle:
+            util.close_graceful(sock, _DRAIN_SECONDS, _DRAIN_BYTES)
 
     def _end_waits(self) -> None:
         """Close connections whose time is over; at a stop all, for which gunicorn would wait."""
         run_in_hub = gevent.get_hub().loop.run_callback
         while self.alive:
             gevent.sleep(_NOTICE_SECONDS)
-            run_in_hub(lambda: self._waits.end(before=time.monotonic()))
+            run_in_hub(self._end_overdue)
             if self._connections >= self.worker_connections:
-                # Nobody else is accepted: a health check is worth more than an idle connection.
-                run_in_hub(lambda: self._waits.end_oldest(1 + self.worker_connections // 10))
+                run_in_hub(self._make_room)
+        stopped = time.monotonic()
         gevent.sleep(LINGER_SECONDS)
         while True:
-            run_in_hub(lambda: self._waits.end(before=math.inf))
+            run_in_hub(lambda: self._idle.end(begun_before=math.inf))
+            if time.monotonic() - stopped >= STOP_SECONDS:
+                run_in_hub(lambda: self._end_requests(begun_before=math.inf))
             gevent.sleep(_NOTICE_SECONDS)
+
+    def _end_overdue(self) -> None:
+        for waits in (self._idle, self._bodies, self._answers):
+            waits.end_overdue()
+
+    def _end_requests(self, *, begun_before: float) -> None:
+        self._bodies.end(begun_before=begun_before)
+        self._answers.end(begun_before=begun_before)
+
+    def _make_room(self) -> None:
+        """End a tenth of the waits, the longest, when nobody else is accepted any more.
+
+        A health check is worth more than an idle connection, and a message more than a slow one.
+        """
+        begun = sorted([*self._idle, *self._bodies, *self._answers])
+        if not begun:
+            return
+        youngest = begun[: 1 + self.worker_connections // 10][-1]
+        after = math.nextafter(youngest, math.inf)
+        self._idle.end(begun_before=after)
+        self._end_requests(begun_before=min(after, time.monotonic() - CROWDED_SECONDS))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that reaches no view, in the API's error shape, and close."""
@@ -128,14 +291,22 @@ class Worker(GeventWorker):
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             detail = "Something went wrong on our side."
+        request_id = uuid.uuid4().hex
         self.log.warning(
-            "request_unreadable", extra={"error": type(exc).__name__, "status": status.value}
+            "request_unreadable",
+            extra={
+                "error": type(exc).__name__,
+                "status": status.value,
+                "request_id": request_id,
+            },
         )
         code = "internal_error" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
         body = json.dumps({"code": code, "detail": detail}).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"X-Request-ID: {request_id}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         with suppress(OSError):  # the client may be gone
-            client.sendall(head.encode("ascii") + body)
+            _Client(client, self._answers).sendall(head.encode("ascii") + body)
+            self._drain(client)

@@ -103,6 +103,8 @@ def _fields(document: Any) -> dict[str, Any]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise _NotAMessage("a value that should be text is not")
+    if not value.isascii():
+        value.encode()  # JSON can spell half a character, but nothing that we write could hold it
     return value
 
 
@@ -116,7 +118,7 @@ def _client(value: object) -> str:
 def _texts(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _NotAMessage("data is not an object")
-    return {name: _text(text) for name, text in value.items()}
+    return {_text(name): _text(text) for name, text in value.items()}
 
 
 def _utc(value: str) -> datetime:

@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_prometheus",
     "rest_framework",
+    "drf_spectacular",
     "cpsite",
     "cpsite.audit",
     "validator",
@@ -272,6 +273,14 @@ REST_FRAMEWORK = {
     # OPTIONS would describe the contract to anybody.
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "cpsite",
+    "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": ["validator.schema.complete"],
 }
 
 # --- Uploader -------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
-
-application = get_wsgi_application()
+django.setup(set_prefix=False)
 
 from cpsite import checks  # noqa: E402 - checks need the apps that the line above loads
+from cpsite.handler import Handler  # noqa: E402
 
 checks.require(checks.VALIDATOR)
+
+application = Handler()

@@ -27,7 +27,9 @@ from validator import idempotency, publisher, tokens
 
 # Machines are shared and noisy: no test may fail because one example took long.
 hypothesis.settings.register_profile("shared-machine", deadline=None)
-hypothesis.settings.load_profile("shared-machine")
+# HYPOTHESIS_PROFILE=thorough pytest tests/…/test_…_fuzz.py: some minutes each, now and then.
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=25_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared-machine"))
 
 #: Deliveries before moto moves a message to the dead-letter queue.
 MAX_RECEIVE_COUNT = 3

@@ -167,12 +167,16 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[tuple[str, list[dict[
     """Flatten DRF's nested errors into `data.field1`-style names."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
-            own = name == "non_field_errors"
-            yield from _field_errors(
-                inner, path if own else f"{path}.{_printable(name)}".lstrip(".")
-            )
+            printable = _printable(name)
+            below = f"{path}.{printable}" if path else printable
+            yield from _field_errors(inner, path if _is_of_the_whole(name, inner) else below)
     else:
         yield path, [{"code": str(error.code), "detail": str(error)} for error in detail]
+
+
+def _is_of_the_whole(name: str, errors: Any) -> bool:
+    """Whether this is DRF's name for errors of a whole object, and not a client's for a field."""
+    return name == "non_field_errors" and errors[0].code != "unknown"
 
 
 def _printable(name: str) -> str:

@@ -14,8 +14,7 @@ from rest_framework.request import Request
 from cpsite.message import CONTENT_TYPE
 from validator.exceptions import BodyTooLarge, LengthRequired, MalformedJSON
 
-#: Seconds that a body may stall before we give up on it.
-BODY_TIMEOUT_SECONDS: Final = 5.0
+_ENDED_EARLY: Final = "The body ended early."
 
 
 def check_headers(request: Request | HttpRequest) -> None:
@@ -60,7 +59,7 @@ class StrictJSONParser(BaseParser):
         except RecursionError as exc:
             raise MalformedJSON("The body is nested too deeply.") from exc
         except OSError as exc:
-            raise MalformedJSON("The body ended early.") from exc
+            raise MalformedJSON(_failure(exc)) from exc
         except _Refused as exc:
             raise MalformedJSON(str(exc)) from exc
         except json.JSONDecodeError as exc:
@@ -72,17 +71,18 @@ class StrictJSONParser(BaseParser):
 
 def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | None) -> bytes:
     """Return the whole body. A client that hangs up in the middle has not sent a message."""
-    environ = parser_context["request"].META if parser_context else {}
-    connection = environ.get("gunicorn.socket")
-    if connection is not None:
-        # gunicorn would wait for ever, with one of its threads.
-        connection.settimeout(BODY_TIMEOUT_SECONDS)
     body = stream.read()
-    if connection is not None:
-        connection.settimeout(None)
+    environ = parser_context["request"].META if parser_context else {}
     if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
-        raise _Refused("The body ended early.")
+        raise _Refused(_ENDED_EARLY)
     return body
+
+
+def _failure(exc: OSError) -> str:
+    # The worker bounds the time that a body takes (cpsite/gunicorn_worker.py); Django wraps what
+    # reading raises.
+    is_slow = isinstance(exc, TimeoutError) or isinstance(exc.__cause__, TimeoutError)
+    return "The body came too slowly." if is_slow else _ENDED_EARLY
 
 
 class _Refused(ValueError):

@@ -1,0 +1,220 @@
+"""The OpenAPI document says what the API does: no more, no less."""
+
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import schemathesis
+import yaml
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+from django.test import override_settings
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rest_framework.exceptions import APIException
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import unsupported_method
+
+from cpsite.health import readiness
+from tests.factories import ALICE
+from tests.validator import test_bad_input
+from validator import exceptions, idempotency, schema, views
+from validator.models import IdempotencyRecord
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+application = get_wsgi_application()
+
+
+def _service(environ, start_response):
+    """The service behind a server, which tells the client's address."""
+    return application(environ | {"REMOTE_ADDR": "127.0.0.1"}, start_response)
+
+
+def _document():
+    return json.loads(json.dumps(SchemaGenerator().get_schema(public=True)))
+
+
+DOCUMENT = _document()
+POST = DOCUMENT["paths"]["/"]["post"]
+
+#: Texts of 65,536 characters are a lot of work for Schemathesis, and tell it nothing more.
+MAX_FIELD_LENGTH = 500
+with override_settings(MAX_FIELD_LENGTH=MAX_FIELD_LENGTH):
+    api = schemathesis.openapi.from_dict(_document())
+api.app = _service
+
+# The fixtures are the same for all examples of a test, and what they hold is emptied.
+fuzz = settings(suppress_health_check=list(HealthCheck))
+
+
+def _codes(node):
+    """Every code of an error in a part of the document."""
+    if isinstance(node, list):
+        return {code for item in node for code in _codes(item)}
+    if not isinstance(node, dict):
+        return set()
+    if "$ref" in node:
+        return _codes(DOCUMENT["components"]["schemas"][node["$ref"].rpartition("/")[2]])
+    if "code" in node.get("properties", {}):
+        code = node["properties"]["code"]
+        return set(code.get("enum", [code.get("const")]))
+    return _codes(list(node.values()))
+
+
+# --- The document ------------------------------------------------------------------------------
+
+
+def test_it_is_valid_and_made_without_warnings(tmp_path):
+    validate_schema(DOCUMENT)
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "x.yaml"))
+
+
+def test_its_codes_are_those_that_the_api_can_answer():
+    ours = {
+        kind.default_code
+        for kind in vars(exceptions).values()
+        if isinstance(kind, type)
+        and issubclass(kind, APIException)
+        and "default_code" in vars(kind)
+    }
+    djangos = {"not_acceptable", "throttled", "unsupported_media_type"}
+    others = {exceptions.CONTRACT_BROKEN, "bad_request", "internal_error"}
+    assert _codes(POST) == ours | djangos | others
+    assert _codes(DOCUMENT["components"]["responses"]) == {"not_found", "method_not_allowed"}
+
+
+def test_its_statuses_and_codes_are_those_of_the_readme():
+    documented = {
+        (int(status), code)
+        for status, codes in re.findall(
+            r"^\| (\d{3}) \| (`.*?`) \|", README.read_text(), re.MULTILINE
+        )
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+    in_document = {
+        (int(status), code)
+        for status, answer in POST["responses"].items()
+        for code in _codes(answer)
+    }
+    beyond_http = {(status.value, "bad_request") for status in schema.UNREADABLE}
+    assert in_document - beyond_http - {(500, "internal_error")} == documented - {
+        (400, "bad_request"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+    }
+
+
+def test_its_codes_of_fields_are_those_of_every_broken_contract():
+    broken = {code for _, errors in test_bad_input.CONTRACT.values() for code in errors.values()}
+    assert broken == set(schema.FIELD_CODES)
+
+
+def test_its_pattern_of_a_text_is_the_contract():
+    space = re.compile(f"[{schema.SPACE}]")
+    assert all(
+        bool(space.match(character)) == character.isspace()
+        for character in map(chr, range(sys.maxunicode + 1))
+    )
+    for text, fits in {
+        "x": 1,
+        " x\n": 1,
+        "\n": 0,
+        "": 0,
+        "x\x00": 0,
+        "\x00x": 0,
+        " \n\x1c": 0,
+    }.items():
+        assert bool(re.match(schema.TEXT, text)) == bool(fits)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=4) | st.text('"!~', max_size=300))
+def test_its_pattern_of_a_key_is_the_one_that_is_checked(key):
+    try:
+        is_read = idempotency.read_key(key) is not None
+    except exceptions.IdempotencyKeyInvalid:
+        is_read = False
+    assert is_read == bool(re.match(schema.IDEMPOTENCY_KEY, key.strip()))
+
+
+# --- Where it is served ------------------------------------------------------------------------
+
+
+def test_it_is_there_for_anybody_as_json(client):
+    answer = client.get("/schema/")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    assert answer.json() == DOCUMENT
+    assert answer.json()["openapi"].startswith("3.1")
+
+
+def test_it_is_there_as_yaml(client):
+    answer = client.get("/schema/", headers={"accept": "application/yaml"})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/yaml")
+    assert yaml.safe_load(answer.content) == DOCUMENT
+
+
+def test_it_is_made_once(client, monkeypatch):
+    first = client.get("/schema/").content
+    monkeypatch.delattr(SchemaGenerator, "get_schema")
+    assert client.get("/schema/").content == first
+
+
+@pytest.mark.parametrize(
+    ("method", "accept", "status"), [("POST", "*/*", 405), ("GET", "image/png", 406)]
+)
+def test_its_errors_have_the_shape_of_all(client, method, accept, status):
+    answer = client.generic(method, "/schema/", headers={"accept": accept})
+    assert answer.status_code == status
+    assert answer.json().keys() == {"code", "detail"}
+
+
+# --- What it says ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _no_queue(monkeypatch, settings):
+    settings.THROTTLE_REFUSED_RATE = None
+    settings.MAX_FIELD_LENGTH = MAX_FIELD_LENGTH
+    monkeypatch.setattr(views, "publish_message", lambda body: None)
+    monkeypatch.setattr(readiness, "required", {})
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def _call(case, **headers):
+    IdempotencyRecord.objects.all().delete()
+    answer = case.call(headers=headers)
+    # Health checks take any method, and Django refuses some in a shape of its own.
+    excluded = [] if case.path == "/" else [unsupported_method]
+    if case.path == "/" or case.method == "GET":
+        case.validate_response(answer, excluded_checks=excluded)
+    return answer
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_no_queue")
+@api.parametrize()
+@fuzz
+def test_the_api_keeps_to_it(case):
+    """Schemathesis sends what the document allows, which is accepted, and what it forbids."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("token"), str):
+        case.body = case.body | {"token": ALICE}
+    answer = _call(case, authorization=f"Bearer {ALICE}")
+    if case.meta.generation.mode is GenerationMode.POSITIVE:
+        assert answer.status_code == (202 if case.method == "POST" else 200)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_no_queue")
+@fuzz
+@given(api["/"]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
+def test_what_it_allows_is_refused_to_a_stranger(case):
+    code = _call(case).json()["code"]
+    assert code in {"token_missing", "token_unknown"}
