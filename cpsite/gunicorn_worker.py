@@ -309,4 +309,5 @@ class Worker(GeventWorker):
         )
         with suppress(OSError):  # the client may be gone
             _Client(client, self._answers).sendall(head.encode("ascii") + body)
-            self._drain(client)
+            if isinstance(exc, ParseException):
+                self._drain(client)

@@ -47,7 +47,11 @@ class QueueDepthSampler:
 
     def _run(self) -> None:
         while True:
-            self.sample()
+            try:
+                self.sample()
+            except Exception:
+                # An error that nobody foresaw must not end the thread: old numbers would stand.
+                logger.exception("queue_depth_failed_unexpectedly")
             if self._stop.wait(INTERVAL):
                 return
 
@@ -73,4 +77,5 @@ class QueueDepthSampler:
                 "queue_depth_unknown", extra={"queue": name, "error": type(exc).__name__}
             )
             return {}
-        return answer["Attributes"]
+        # An answer that was cut short is success to botocore, but holds nothing.
+        return answer.get("Attributes", {})

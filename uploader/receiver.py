@@ -159,7 +159,9 @@ class Receiver:
         answer = self._client().get_queue_attributes(
             QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
         )
-        found: dict[str, str] = answer["Attributes"]
+        found: dict[str, str] | None = answer.get("Attributes")
+        if found is None:  # cut short, which is success to botocore
+            raise QueueRefused("NoAttributes", sender_fault=False)
         return found
 
     def visibility_timeout(self) -> int:

@@ -7,6 +7,7 @@ written is counted in `audit_write_failures_total` and stands in the log as `aud
 
 import atexit
 import logging
+import math
 import os
 import queue
 import threading
@@ -32,8 +33,11 @@ CAPACITY: Final = 10_000
 #: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
 #: (SQLITE_MAX_VARIABLE_NUMBER); an event has 11.
 BATCH_SIZE: Final = 500
-#: Seconds to wait before each further try when the database is not there.
-RETRY_DELAYS: Final = (0.1, 0.5, 2.0)
+#: Seconds to wait before each further try when the database is not there: longer than it takes to
+#: start anew. Meanwhile events gather in memory.
+RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 4.0, 4.0)
+#: Seconds after which a wait looks whether the process is to stop.
+NOTICE_SECONDS: Final = 0.25
 #: Seconds for which events gather before they are written: a statement costs much, a row little.
 GATHER_SECONDS: Final = 0.1
 #: Seconds that a stopping process gives to the events in memory.
@@ -125,12 +129,17 @@ class AuditRecorder:
                 if delay is None or self._closing:
                     _lose(events, type(exc).__name__)
                     return
-                self._sleep(delay)
+                self._pause(delay)
             except (DatabaseError, ValueError):
                 _write_one_by_one(events)
                 return
             else:
                 return
+
+    def _pause(self, seconds: float) -> None:
+        for _ in range(math.ceil(seconds / NOTICE_SECONDS)):
+            if not self._closing:
+                self._sleep(min(seconds, NOTICE_SECONDS))
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what is in memory and stop; give up, with a line for each, after `timeout` s."""

@@ -90,13 +90,13 @@ def test_a_short_outage_loses_nothing(recorder, failing, slept, lost):
     recorder.record(_event())
     recorder.write_pending()
     assert AuditEvent.objects.count() == 1
-    assert slept == [0.1, 0.5]
+    assert sum(slept) == pytest.approx(0.1 + 0.5)
     assert not lost()
 
 
 @pytest.mark.django_db
 def test_a_long_outage_is_counted_and_logged_but_never_raised(recorder, failing, lost):
-    failing += [OperationalError()] * 4
+    failing += [OperationalError()] * (len(module.RETRY_DELAYS) + 1)
     message_id = uuid.uuid4()
     recorder.record(_event(message_id=message_id, source_ip="10.0.0.1", reason="r"))
     recorder.write_pending()
@@ -113,8 +113,15 @@ def test_a_long_outage_is_counted_and_logged_but_never_raised(recorder, failing,
 
 
 @pytest.mark.django_db
+def test_a_stop_does_not_wait_out_a_pause(recorder, slept):
+    recorder._sleep = lambda seconds: setattr(recorder, "_closing", True) or slept.append(seconds)
+    recorder._pause(4.0)
+    assert slept == [0.25]
+
+
+@pytest.mark.django_db
 def test_after_an_outage_events_are_written_again(recorder, failing, lost):
-    failing += [OperationalError()] * 4
+    failing += [OperationalError()] * (len(module.RETRY_DELAYS) + 1)
     recorder.record(_event())
     recorder.write_pending()
     recorder.record(_event())

@@ -43,6 +43,14 @@ def test_an_sqs_that_is_away_stops_nobody(receiver, monkeypatch, caplog):
     assert "queue_not_checked" in caplog.text
 
 
+def test_an_answer_that_was_cut_short_stops_nobody(receiver, monkeypatch, caplog):
+    """botocore takes a 200 without a body for success."""
+    monkeypatch.setattr(receiver._client()._client, "get_queue_attributes", lambda **_: {})
+    check_queue(receiver)
+    (line,) = [each for each in caplog.records if each.getMessage() == "queue_not_checked"]
+    assert line.error == "aws_NoAttributes"
+
+
 def test_attributes_are_read():
     policy = json.dumps({"deadLetterTargetArn": "arn", "maxReceiveCount": "5"})
     attributes = {"VisibilityTimeout": "120", "RedrivePolicy": policy}

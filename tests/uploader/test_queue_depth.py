@@ -1,6 +1,7 @@
 import math
 import time
 
+from tests.waiting import wait_for
 from uploader import metrics
 from uploader.queue_depth import QueueDepthSampler
 
@@ -30,6 +31,32 @@ def test_a_queue_that_cannot_be_asked_has_no_value(queue, settings, caplog):
     assert math.isnan(_depth("messages", "visible"))
     assert _depth("dead_letters", "visible") == 0
     assert "queue_depth_unknown" in caplog.text
+
+
+def test_an_answer_that_was_cut_short_has_no_value(queue, monkeypatch):
+    """botocore takes a 200 without a body for success."""
+    sampler = QueueDepthSampler()
+    monkeypatch.setattr(sampler._client, "get_queue_attributes", lambda **_: {})
+    sampler.sample()
+    assert math.isnan(_depth("messages", "visible"))
+
+
+def test_an_unforeseen_error_does_not_end_the_thread(queue, monkeypatch, caplog):
+    monkeypatch.setattr("uploader.queue_depth.INTERVAL", 0.01)
+    sampler = QueueDepthSampler()
+    sample, errors = sampler.sample, [RuntimeError("a bug")]
+
+    def fail_once():
+        if errors:
+            raise errors.pop()
+        sample()
+
+    monkeypatch.setattr(sampler, "sample", fail_once)
+    metrics.queue_messages.labels("messages", "visible").set(-1)
+    sampler.start()
+    wait_for(lambda: _depth("messages", "visible") == 0, "a sample")
+    sampler.stop()
+    assert "queue_depth_failed_unexpectedly" in caplog.text
 
 
 def test_without_a_dead_letter_queue_only_the_queue_is_asked(queue, settings):

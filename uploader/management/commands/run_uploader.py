@@ -148,10 +148,17 @@ class Command(BaseCommand):
                 stops=" or ".join(stops) or "on SIGTERM or Ctrl-C",
                 metrics_host=settings.METRICS_HOST,
                 metrics_port=metrics_port,
-                endpoint=os.environ.get("AWS_ENDPOINT_URL") or f"AWS, {settings.AWS_REGION}",
+                endpoint=_endpoints(),
             )
         )
         self.stdout.flush()
+
+
+def _endpoints() -> str:
+    """Return what boto3 finds in the environment, in place of AWS."""
+    names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    found = dict.fromkeys(os.environ[name] for name in names if os.environ.get(name))
+    return ", ".join(found) or f"AWS, {settings.AWS_REGION}"
 
 
 def _batcher() -> Batcher:
