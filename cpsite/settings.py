@@ -266,6 +266,7 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
     # `?format=` would be a second, less known way to say Accept.

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from tests import postgresql
 
 SERVICES = "tests/end_to_end/test_services.py"
+#: `make terraform-check` runs these, with what they need.
+TERRAFORM = "tests/terraform"
 #: What depends on how a database behaves.
 DATABASE = ("tests/audit", "tests/validator/test_idempotency.py")
 
@@ -38,9 +40,13 @@ def main() -> None:
     if binaries is None:
         if os.environ.get("CI"):
             sys.exit("CI needs PostgreSQL's initdb and pg_ctl (Debian: postgresql)")
-        _pytest("everything on SQLite, as PostgreSQL's initdb is not installed here", "tests")
+        _pytest(
+            "everything on SQLite, as PostgreSQL's initdb is not installed here",
+            "tests",
+            f"--ignore={TERRAFORM}",
+        )
     else:
-        _pytest("SQLite", "tests", f"--ignore={SERVICES}")
+        _pytest("SQLite", "tests", f"--ignore={SERVICES}", f"--ignore={TERRAFORM}")
         with postgresql.server(binaries) as url:
             _pytest("PostgreSQL", *DATABASE, SERVICES, database_url=url)
     _run("coverage", "combine", "--quiet")

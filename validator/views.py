@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import APIException, NotAcceptable, Throttled
+from rest_framework.exceptions import APIException, Throttled
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -81,13 +81,6 @@ class MessageView(APIView):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         self.started = time.perf_counter()
         super().initial(request, *args, **kwargs)
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002 - DRF's own
-        """Choose what to answer with. Raises NotAcceptable, for an Accept that is none, too."""
-        try:
-            return super().perform_content_negotiation(request, force)
-        except (TypeError, ValueError) as exc:  # of Django's parser for parameters (RFC 2231)
-            raise NotAcceptable from exc
 
     def get(self, _request: Request) -> Response:
         """Tell what this is."""

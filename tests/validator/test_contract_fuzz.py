@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from cpsite.audit.recorder import AuditRecorder
-from cpsite.handler import Handler
+from cpsite.handler import Handler, Request
 from cpsite.message import Message
 from tests.factories import ALICE, ALICE_NEXT, BOB, envelope, fields
 from validator import views
@@ -257,6 +257,8 @@ def door(settings, monkeypatch):
     settings.THROTTLE_REFUSED_RATE = None
     door = Door()
     monkeypatch.setattr(views, "publish_message", door.queue.append)
+    # Django's test client makes its own kind of request, which a Content-Type can keep from being.
+    monkeypatch.setattr("django.test.client.WSGIRequest", Request)
     monkeypatch.setattr(AuditRecorder, "record", lambda self, event: door.audit.append(event))
     logging.disable()
     yield door
@@ -449,10 +451,7 @@ header_parts = st.lists(
     ),
     max_size=8,
 ).map("".join)
-# RFC 2231 is left to test_parameters_of_rfc_2231.
-header_values = (header_text | header_parts).filter(
-    lambda value: not re.search(r"\*\d*\*?\s*=", value)
-)
+header_values = header_text | header_parts
 header_names = st.sampled_from(
     [
         *("accept", "accept-encoding", "accept-language", "authorization", "content-encoding"),
