@@ -62,6 +62,8 @@ timeout = 30
 graceful_timeout = 20
 limit_request_line = 2048
 limit_request_fields = 64
+# Bytes of one. Together they bound what a connection can make us hold before it has said anything.
+limit_request_field_size = 4096
 # Serves nothing that we use.
 control_socket_disable = True
 # A heartbeat file on a slow disk can stall a worker.

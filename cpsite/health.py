@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 
 logger = logging.getLogger(__name__)
 
@@ -84,11 +86,31 @@ def _select_one() -> None:
 readiness = Readiness(optional={"database": _select_one})
 
 
+def _safe(view: Callable[[HttpRequest], JsonResponse]) -> Callable[[HttpRequest], JsonResponse]:
+    """Let GET and HEAD through, and answer others as the API does."""
+
+    @wraps(view)
+    def answer(request: HttpRequest) -> JsonResponse:
+        if request.method in {"GET", "HEAD"}:
+            return view(request)
+        detail = f'Method "{request.method}" not allowed.'
+        return JsonResponse(
+            {"code": "method_not_allowed", "detail": detail},
+            status=405,
+            headers={"Allow": "GET, HEAD"},
+        )
+
+    # Nothing is changed here, so there is nothing to forge.
+    return csrf_exempt(answer)
+
+
+@_safe
 def live(_request: HttpRequest) -> JsonResponse:
     """Answer 200: this process serves requests."""
     return JsonResponse({"status": "ok"})
 
 
+@_safe
 def ready(_request: HttpRequest) -> JsonResponse:
     """Answer 200 when messages can be accepted, else 503; either way with each probe's result."""
     results = readiness.results()

@@ -5,7 +5,7 @@ rate times its processes. Enough to keep one caller from taking all; not an acco
 """
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
 
 from django.conf import settings
@@ -35,6 +35,17 @@ def _address(text: str) -> str | None:
     return str(address)
 
 
+@lru_cache(maxsize=1024)
+def _neighbourhood(address: str | None) -> str | None:
+    """Return what one caller has all of: an address, or of IPv6 a network of 64 bits.
+
+    A host has at least that many addresses to choose from (RFC 6177).
+    """
+    if address is None or ":" not in address:
+        return address
+    return str(ip_network((address, 64), strict=False))
+
+
 class ClientThrottle(SimpleRateThrottle):
     """THROTTLE_CLIENT_RATE for each client, whatever becomes of its requests."""
 
@@ -46,7 +57,9 @@ class ClientThrottle(SimpleRateThrottle):
 
 
 class RefusedAddressThrottle(SimpleRateThrottle):
-    """THROTTLE_REFUSED_RATE for refusals of each address, valid tokens never being refused here.
+    """THROTTLE_REFUSED_RATE for refusals of each address, or IPv6 network of 64 bits.
+
+    Who shows a valid token is never refused here.
 
     Past it a caller gets 429, and its refusals are counted but no longer audited, so that a
     flood of guesses cannot fill the audit log.
@@ -56,4 +69,4 @@ class RefusedAddressThrottle(SimpleRateThrottle):
         return settings.THROTTLE_REFUSED_RATE
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        return f"refused-{source_ip(request)}"
+        return f"refused-{_neighbourhood(source_ip(request))}"

@@ -242,6 +242,8 @@ class MessageView(APIView):
         if isinstance(exc, APIException):
             code, reason = code_of(exc), reason_of(exc)
         metrics.messages_total.labels(code).inc()
+        if isinstance(exc, Throttled) and not self.client:
+            return  # a flood must not fill the log either
         address = source_ip(self.request)
         logger.info(
             "message_refused",

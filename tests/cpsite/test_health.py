@@ -2,6 +2,7 @@ import threading
 
 import pytest
 from django.db import OperationalError
+from django.test import Client
 
 from cpsite import health
 from cpsite.health import readiness
@@ -84,3 +85,12 @@ def test_probes_are_asked_at_most_every_few_seconds(monkeypatch):
     now += health.CACHE_SECONDS
     watched.results()
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("method", ["post", "put", "options", "trace", "delete"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_other_methods_are_not_allowed(method, path):
+    answer = getattr(Client(enforce_csrf_checks=True), method)(path)
+    assert answer.status_code == 405
+    assert answer.json()["code"] == "method_not_allowed"
+    assert answer.headers["Allow"] == "GET, HEAD"

@@ -93,3 +93,23 @@ def test_the_source_address_follows_the_trusted_proxies(proxies, forwarded, expe
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", headers=headers)
     assert source_ip(Request(request)) == expected
+
+
+def test_an_ipv6_network_is_one_caller(client, queue, settings, audit):
+    """A host has the choice of 2 ** 64 addresses."""
+    settings.THROTTLE_REFUSED_RATE = "3/min"
+    statuses = [
+        post(client, "no-such-token", REMOTE_ADDR=f"2001:db8:1:2::{number:x}").status_code
+        for number in range(1, 8)
+    ]
+    assert statuses == [401] * 3 + [429] * 4
+    assert post(client, "no-such-token", REMOTE_ADDR="2001:db8:1:3::1").status_code == 401
+    assert len(audit()) == 4
+
+
+def test_a_flood_is_not_logged(client, queue, settings, caplog):
+    caplog.set_level("INFO")
+    settings.THROTTLE_REFUSED_RATE = "2/min"
+    for _ in range(10):
+        post(client, "no-such-token")
+    assert caplog.text.count("message_refused") == 2
