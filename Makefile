@@ -24,7 +24,7 @@ test: $(VENV)/.dev .venv-devstack/.installed ## Run all tests, with coverage
 	$(BIN)/python -m tests.run
 
 test-fast: $(VENV)/.dev ## Run the tests that start no service processes
-	$(BIN)/python -m pytest -q -m "not end_to_end"
+	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform
 
 chaos: $(VENV)/.dev .venv-bench/.installed ## Break things under load, then count what is stored; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
@@ -49,12 +49,12 @@ terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the inf
 	@TERRAFORM="$(or $(TERRAFORM),terraform)" PYTHON=$(BIN)/python CHECKOV=.venv-checkov/bin/checkov terraform/check.sh
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
-	cd requirements && for set in base dev devstack bench; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
+	cd requirements && for set in base dev devstack bench checkov; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 
 clean: ## Remove environments and caches; what `make run` holds in var/ stays
-	rm -rf .venv .venv-devstack .venv-bench bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-devstack .venv-bench .venv-checkov bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # What follows builds environments; a stamp is newer than the requirements it was made from.
 $(VENV)/bin/python:

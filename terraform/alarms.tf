@@ -1,0 +1,19 @@
+module "alarms" {
+  source = "./modules/alarms"
+
+  name                     = local.name
+  key_arn                  = module.secrets.key_arn
+  emails                   = var.alarm_emails
+  queue_name               = module.queue.queue_name
+  dead_letter_queue_name   = module.queue.dead_letter_queue_name
+  oldest_message_seconds   = var.oldest_message_seconds
+  load_balancer_arn_suffix = module.load_balancer.arn_suffix
+  target_group_arn_suffix  = module.load_balancer.validator_target_group_arn_suffix
+  cluster_name             = local.cluster_name
+  database_identifier      = module.database.instance_identifier
+  database_connections     = var.database_connections_alarm
+  service_names = merge(
+    { validator = module.validator.service_name, uploader = module.uploader.service_name },
+    module.monitoring.service_names,
+  )
+}

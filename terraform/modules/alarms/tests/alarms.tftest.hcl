@@ -1,0 +1,80 @@
+mock_provider "aws" {
+  source          = "../../testing/mocks"
+  override_during = plan
+}
+
+variables {
+  name                     = "cpsite-test"
+  key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/mock"
+  emails                   = ["operators@example.com"]
+  queue_name               = "messages"
+  dead_letter_queue_name   = "messages-dlq"
+  load_balancer_arn_suffix = "app/main/1"
+  target_group_arn_suffix  = "targetgroup/validator/1"
+  cluster_name             = "cpsite-test"
+  service_names            = { validator = "cpsite-test-validator", uploader = "cpsite-test-uploader" }
+  database_identifier      = "cpsite-test"
+}
+
+run "what_is_watched" {
+  command = plan
+
+  assert {
+    condition = jsonencode([
+      for alarm in concat(
+        [
+          aws_cloudwatch_metric_alarm.oldest_message,
+          aws_cloudwatch_metric_alarm.dead_letters,
+          aws_cloudwatch_metric_alarm.load_balancer_errors,
+          aws_cloudwatch_metric_alarm.unhealthy_hosts,
+          aws_cloudwatch_metric_alarm.database_storage,
+          aws_cloudwatch_metric_alarm.database_connections,
+        ],
+        values(aws_cloudwatch_metric_alarm.cpu),
+        values(aws_cloudwatch_metric_alarm.memory),
+      ) : "${alarm.metric_name} of ${join(" ", values(alarm.dimensions))} ${alarm.comparison_operator} ${alarm.threshold}"
+      ]) == jsonencode([
+      "ApproximateAgeOfOldestMessage of messages GreaterThanThreshold 600",
+      "ApproximateNumberOfMessagesVisible of messages-dlq GreaterThanThreshold 0",
+      "HTTPCode_ELB_5XX_Count of app/main/1 GreaterThanThreshold 5",
+      "UnHealthyHostCount of app/main/1 targetgroup/validator/1 GreaterThanThreshold 0",
+      "FreeStorageSpace of cpsite-test LessThanThreshold 4294967296",
+      "DatabaseConnections of cpsite-test GreaterThanThreshold 60",
+      "CPUUtilization of cpsite-test cpsite-test-uploader GreaterThanThreshold 85",
+      "CPUUtilization of cpsite-test cpsite-test-validator GreaterThanThreshold 85",
+      "MemoryUtilization of cpsite-test cpsite-test-uploader GreaterThanThreshold 85",
+      "MemoryUtilization of cpsite-test cpsite-test-validator GreaterThanThreshold 85",
+    ])
+    error_message = "Alarms."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in concat([aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.validator_errors, aws_cloudwatch_metric_alarm.load_balancer_errors, aws_cloudwatch_metric_alarm.unhealthy_hosts, aws_cloudwatch_metric_alarm.database_storage, aws_cloudwatch_metric_alarm.database_connections], values(aws_cloudwatch_metric_alarm.cpu), values(aws_cloudwatch_metric_alarm.memory)) : jsonencode(alarm.alarm_actions) == jsonencode(["arn:aws:sns:us-east-1:123456789012:mock"]) && jsonencode(alarm.ok_actions) == jsonencode(alarm.alarm_actions)])
+    error_message = "All go to the topic, and say when it is over."
+  }
+}
+
+run "topic" {
+  command = plan
+
+  assert {
+    condition     = aws_sns_topic.this.kms_master_key_id == var.key_arn && jsonencode(keys(aws_sns_topic_subscription.email)) == jsonencode(["operators@example.com"])
+    error_message = "Encrypted, and read by people."
+  }
+
+  assert {
+    condition     = jsonencode(data.aws_iam_policy_document.topic.statement[*].sid) == jsonencode(["Alarms", "Account", "DenyWithoutTls"])
+    error_message = "CloudWatch and this account publish."
+  }
+}
+
+run "wrong_values_are_refused" {
+  command = plan
+
+  variables {
+    emails                 = ["nobody"]
+    oldest_message_seconds = 5
+  }
+
+  expect_failures = [var.emails, var.oldest_message_seconds]
+}

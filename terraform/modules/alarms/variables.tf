@@ -1,0 +1,78 @@
+variable "name" {
+  description = "Name of the environment."
+  type        = string
+}
+
+variable "key_arn" {
+  description = "ARN of the KMS key that encrypts the topic."
+  type        = string
+}
+
+variable "emails" {
+  description = "Addresses that alarms are sent to; each has to confirm once."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for email in var.emails : can(regex("^[^@ ]+@[^@ ]+$", email))])
+    error_message = "emails must be addresses."
+  }
+}
+
+variable "queue_name" {
+  description = "Name of the queue."
+  type        = string
+}
+
+variable "dead_letter_queue_name" {
+  description = "Name of the dead-letter queue."
+  type        = string
+}
+
+variable "oldest_message_seconds" {
+  description = "Age in seconds of the oldest waiting message from which an alarm goes off."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.oldest_message_seconds >= 60
+    error_message = "oldest_message_seconds must be 60 or more."
+  }
+}
+
+variable "load_balancer_arn_suffix" {
+  description = "How CloudWatch names the main load balancer."
+  type        = string
+}
+
+variable "target_group_arn_suffix" {
+  description = "How CloudWatch names the validator's target group."
+  type        = string
+}
+
+variable "cluster_name" {
+  description = "Name of the ECS cluster."
+  type        = string
+}
+
+variable "service_names" {
+  description = "Names of the ECS services whose CPU and memory are watched, by any name."
+  type        = map(string)
+}
+
+variable "database_identifier" {
+  description = "Identifier of the database instance."
+  type        = string
+}
+
+variable "database_free_storage_gb" {
+  description = "Free storage in GB below which an alarm goes off."
+  type        = number
+  default     = 4
+}
+
+variable "database_connections" {
+  description = "Connections from which an alarm goes off; a db.t4g.micro takes about 80."
+  type        = number
+  default     = 60
+}

@@ -1,0 +1,12 @@
+output "bucket_name" {
+  description = "Name of the bucket."
+  value       = aws_s3_bucket.this.id
+
+  # Load balancers look whether they may write as soon as they are told of it.
+  depends_on = [aws_s3_bucket_policy.this, aws_s3_bucket_server_side_encryption_configuration.this]
+}
+
+output "bucket_arn" {
+  description = "ARN of the bucket."
+  value       = aws_s3_bucket.this.arn
+}

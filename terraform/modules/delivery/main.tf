@@ -1,0 +1,50 @@
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  issuer       = "token.actions.githubusercontent.com"
+  provider_arn = var.oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.oidc_provider_arn
+  ecs_arn      = "arn:${data.aws_partition.current.partition}:ecs:${data.aws_region.current.region}:${data.aws_caller_identity.current.account_id}"
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count = var.oidc_provider_arn == null ? 1 : 0
+
+  url            = "https://${local.issuer}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+resource "aws_iam_role" "deploy" {
+  name                 = "${var.name}-deploy"
+  description          = "Deploys ${var.name} from ${var.github_repository}"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  max_session_duration = 3600
+}
+
+data "aws_iam_policy_document" "trust" {
+  statement {
+    actions = ["sts:AssumeRoleWithWebIdentity"]
+
+    principals {
+      type        = "Federated"
+      identifiers = [local.provider_arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "${local.issuer}:aud"
+      values   = ["sts.amazonaws.com"]
+    }
+
+    # Whole subjects, compared as they are.
+    condition {
+      test     = "StringEquals"
+      variable = "${local.issuer}:sub"
+      values = concat(
+        ["repo:${var.github_repository}:environment:${var.github_environment}"],
+        [for branch in var.github_branches : "repo:${var.github_repository}:ref:refs/heads/${branch}"],
+      )
+    }
+  }
+}

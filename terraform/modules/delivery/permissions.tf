@@ -1,0 +1,103 @@
+# What the pipelines do, and nothing else.
+resource "aws_iam_role_policy" "deploy" {
+  name   = "deploy"
+  role   = aws_iam_role.deploy.id
+  policy = data.aws_iam_policy_document.deploy.json
+}
+
+data "aws_iam_policy_document" "deploy" {
+  statement {
+    sid       = "LogInToRegistry"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"] # it takes no other
+  }
+
+  statement {
+    sid = "PushImages"
+    actions = [
+      "ecr:BatchCheckLayerAvailability",
+      "ecr:BatchGetImage",
+      "ecr:CompleteLayerUpload",
+      "ecr:DescribeImages",
+      "ecr:GetDownloadUrlForLayer",
+      "ecr:InitiateLayerUpload",
+      "ecr:PutImage",
+      "ecr:UploadLayerPart",
+    ]
+    resources = var.repository_arns
+  }
+
+  statement {
+    sid       = "WriteRevisions"
+    actions   = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"]
+    resources = ["*"] # they take no other; what a revision may do is bounded by PassRoles
+  }
+
+  # Revisions keep the tags of those they follow, or each plan would want them back.
+  statement {
+    sid       = "TagRevisions"
+    actions   = ["ecs:TagResource"]
+    resources = ["${local.ecs_arn}:task-definition/${var.name}-*:*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "ecs:CreateAction"
+      values   = ["RegisterTaskDefinition"]
+    }
+  }
+
+  statement {
+    sid       = "PassRoles"
+    actions   = ["iam:PassRole"]
+    resources = var.role_arns
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "UpdateServices"
+    actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
+    resources = var.service_arns
+  }
+
+  statement {
+    sid       = "RunMigration"
+    actions   = ["ecs:RunTask"]
+    resources = ["${local.ecs_arn}:task-definition/${var.migration_family}:*"]
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [var.cluster_arn]
+    }
+  }
+
+  statement {
+    sid       = "WatchMigration"
+    actions   = ["ecs:DescribeTasks"]
+    resources = ["*"]
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [var.cluster_arn]
+    }
+  }
+
+  statement {
+    sid       = "ReadMigrationLogs"
+    actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
+    resources = ["${var.migration_log_group_arn}:*"]
+  }
+
+  # Which image is deployed, for Terraform to know (docs/adr/0013).
+  statement {
+    sid       = "NoteImages"
+    actions   = ["ssm:GetParameter", "ssm:PutParameter"]
+    resources = var.image_parameter_arns
+  }
+}

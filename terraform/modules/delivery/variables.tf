@@ -1,0 +1,76 @@
+variable "name" {
+  description = "Name of the AWS environment, such as cpsite-dev."
+  type        = string
+}
+
+variable "github_repository" {
+  description = "Repository whose workflows deploy, as owner/name."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be owner/name, without wildcards."
+  }
+}
+
+variable "github_environment" {
+  description = "GitHub environment whose jobs may take the role. Its own rules say which branches deploy to it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._-]+$", var.github_environment))
+    error_message = "github_environment must be a name, without wildcards."
+  }
+}
+
+variable "github_branches" {
+  description = "Branches whose jobs without an environment may take the role, too."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for branch in var.github_branches : can(regex("^[A-Za-z0-9._/-]+$", branch))])
+    error_message = "github_branches must be names of branches, without wildcards."
+  }
+}
+
+variable "oidc_provider_arn" {
+  description = "ARN of the account's OIDC provider for GitHub, of which there can be but one; null creates it."
+  type        = string
+  default     = null
+}
+
+variable "repository_arns" {
+  description = "ARNs of the ECR repositories that images are pushed to."
+  type        = list(string)
+}
+
+variable "cluster_arn" {
+  description = "ARN of the ECS cluster."
+  type        = string
+}
+
+variable "service_arns" {
+  description = "ARNs of the ECS services that are deployed."
+  type        = list(string)
+}
+
+variable "migration_family" {
+  description = "Family of the migration's task definition."
+  type        = string
+}
+
+variable "migration_log_group_arn" {
+  description = "ARN of the migration's log group."
+  type        = string
+}
+
+variable "role_arns" {
+  description = "ARNs of the task and execution roles that revisions may name."
+  type        = list(string)
+}
+
+variable "image_parameter_arns" {
+  description = "ARNs of the SSM parameters that say which image is deployed."
+  type        = list(string)
+}

@@ -1,0 +1,69 @@
+# Files that Terraform fills in, and files as they are. An init container of each task fetches those
+# of its service (containers.tf).
+locals {
+  namespace = "${var.name}.internal"
+
+  files = merge(
+    {
+      "prometheus/prometheus.yml" = templatefile("${path.module}/files/prometheus.yml", {
+        name                   = var.name
+        namespace              = local.namespace
+        validator_metrics_port = var.validator_metrics_port
+        uploader_metrics_port  = var.uploader_metrics_port
+      })
+      "prometheus/alerts.yml" = file("${path.module}/files/alerts.yml")
+      "prometheus/alertmanager.yml" = templatefile("${path.module}/files/alertmanager.yml", {
+        name      = var.name
+        region    = data.aws_region.current.region
+        topic_arn = var.topic_arn
+      })
+      "grafana/provisioning/datasources/prometheus.yml" = templatefile("${path.module}/files/grafana/datasources.yml", {
+        prometheus_url = "http://prometheus.${local.namespace}:9090"
+      })
+      "grafana/provisioning/dashboards/cpsite.yml" = file("${path.module}/files/grafana/dashboards.yml")
+    },
+    {
+      for name in fileset("${path.module}/files/dashboards", "*.json") :
+      "grafana/dashboards/${name}" => file("${path.module}/files/dashboards/${name}")
+    },
+  )
+
+  # Stand in the task definitions, so that a changed file makes a new revision, once it is in the bucket.
+  digests = {
+    for service in ["prometheus", "grafana"] : service => sha256(jsonencode({
+      for name, object in aws_s3_object.config : name => object.source_hash if startswith(name, "${service}/")
+    }))
+  }
+}
+
+resource "aws_s3_object" "config" {
+  for_each = local.files
+
+  bucket       = var.config_bucket_name
+  key          = each.key
+  content      = each.value
+  source_hash  = sha256(each.value)
+  content_type = endswith(each.key, ".json") ? "application/json" : "application/yaml"
+}
+
+data "aws_iam_policy_document" "read_config" {
+  for_each = toset(["prometheus", "grafana"])
+
+  statement {
+    sid       = "ListConfig"
+    actions   = ["s3:ListBucket"]
+    resources = [var.config_bucket_arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["${each.key}/*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadConfig"
+    actions   = ["s3:GetObject"]
+    resources = ["${var.config_bucket_arn}/${each.key}/*"]
+  }
+}

@@ -1,0 +1,84 @@
+module "prometheus" {
+  source = "../service"
+
+  name             = var.name
+  service          = "prometheus"
+  cluster_name     = var.cluster_name
+  vpc_id           = var.vpc_id
+  subnet_ids       = var.subnet_ids
+  assign_public_ip = var.assign_public_ip
+  namespace_id     = aws_service_discovery_private_dns_namespace.this.id
+
+  cpu                    = 256
+  memory_mib             = 1024
+  cpu_architecture       = var.cpu_architecture
+  enable_execute_command = var.enable_execute_command
+  log_retention_days     = var.log_retention_days
+  repository_arns        = local.repository_arns
+  key_arns               = var.key_arns
+  task_policies = {
+    config = data.aws_iam_policy_document.read_config["prometheus"].json
+    alerts = data.aws_iam_policy_document.publish_alerts.json
+  }
+
+  target_groups = {
+    monitoring = { arn = var.prometheus_target_group_arn, container = "prometheus", port = 9090 }
+  }
+
+  volumes = ["config", "data", "alertmanager"]
+  containers = {
+    init = merge(local.init.prometheus, {
+      command = [join("\n", [local.init.prometheus.command[0], "chown -R 65534 /alertmanager"])]
+      mounts  = merge(local.init.prometheus.mounts, { alertmanager = "/alertmanager" })
+    })
+    prometheus = {
+      image = var.images.prometheus
+      user  = "65534:65534"
+      command = [
+        "--config.file=/config/prometheus/prometheus.yml",
+        "--storage.tsdb.path=/prometheus",
+        "--storage.tsdb.retention.time=${var.retention_days}d",
+        "--web.external-url=${var.prometheus_url}",
+        "--web.route-prefix=/",
+      ]
+      ports        = [9090]
+      mounts       = { config = "/config", data = "/prometheus" }
+      depends_on   = { init = "SUCCESS" }
+      health_check = { command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/healthy"] }
+    }
+    alertmanager = {
+      image = var.images.alertmanager
+      user  = "65534:65534"
+      command = [
+        "--config.file=/config/prometheus/alertmanager.yml",
+        "--storage.path=/alertmanager",
+        "--cluster.listen-address=",
+        # For Prometheus beside it, and nobody else.
+        "--web.listen-address=127.0.0.1:9093",
+      ]
+      mounts       = { config = "/config", alertmanager = "/alertmanager" }
+      depends_on   = { init = "SUCCESS" }
+      health_check = { command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/healthy"] }
+    }
+  }
+}
+
+data "aws_iam_policy_document" "publish_alerts" {
+  statement {
+    sid       = "PublishAlerts"
+    actions   = ["sns:Publish"]
+    resources = [var.topic_arn]
+  }
+
+  statement {
+    sid       = "EncryptAlerts"
+    actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+    resources = var.key_arns
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["sns.${data.aws_region.current.region}.amazonaws.com"]
+    }
+  }
+}

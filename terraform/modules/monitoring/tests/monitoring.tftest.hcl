@@ -1,0 +1,151 @@
+mock_provider "aws" {
+  source          = "../../testing/mocks"
+  override_during = plan
+}
+
+variables {
+  name                        = "cpsite-test"
+  vpc_id                      = "vpc-mock"
+  subnet_ids                  = ["subnet-a", "subnet-b"]
+  assign_public_ip            = true
+  cluster_name                = "cpsite-test"
+  prometheus_target_group_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/prometheus/1"
+  grafana_target_group_arn    = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/grafana/1"
+  prometheus_url              = "https://prometheus.example.com/"
+  grafana_url                 = "https://messages.example.com/grafana/"
+  grafana_admin_password_arn  = "arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/grafana-admin-password"
+  key_arns                    = ["arn:aws:kms:us-east-1:123456789012:key/mock"]
+  topic_arn                   = "arn:aws:sns:us-east-1:123456789012:alarms"
+  config_bucket_name          = "config"
+  config_bucket_arn           = "arn:aws:s3:::config"
+  validator_metrics_port      = 9100
+  uploader_metrics_port       = 9101
+}
+
+run "scrapes_by_name" {
+  command = plan
+
+  assert {
+    condition = jsonencode([for job in yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs : [job.job_name, job.dns_sd_configs[0].names[0], job.dns_sd_configs[0].type, job.dns_sd_configs[0].port] if can(job.dns_sd_configs)]) == jsonencode([
+      ["validator", "validator.cpsite-test.internal", "A", 9100],
+      ["uploader", "uploader.cpsite-test.internal", "A", 9101],
+    ])
+    error_message = "Prometheus finds the services by their names in Cloud Map."
+  }
+
+  assert {
+    condition     = aws_service_discovery_private_dns_namespace.this.name == output.namespace_name
+    error_message = "The namespace has that name."
+  }
+
+  assert {
+    condition     = yamldecode(aws_s3_object.config["prometheus/alerts.yml"].content).groups[0].rules[0].alert == "TargetDown"
+    error_message = "Alerts are delivered."
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(aws_s3_object.config["prometheus/alertmanager.yml"].content).receivers[0].sns_configs[0].topic_arn) == jsonencode("arn:aws:sns:us-east-1:123456789012:alarms")
+    error_message = "Alerts go to the topic."
+  }
+
+  assert {
+    condition     = yamldecode(aws_s3_object.config["grafana/provisioning/datasources/prometheus.yml"].content).datasources[0].url == "http://prometheus.cpsite-test.internal:9090"
+    error_message = "Grafana finds Prometheus."
+  }
+}
+
+run "containers" {
+  command = plan
+
+  assert {
+    condition = jsonencode({ for service, containers in output.container_definitions : service => { for container in jsondecode(containers) : container.name => container.user } }) == jsonencode({
+      grafana    = { grafana = "472", init = "0" }
+      prometheus = { alertmanager = "65534:65534", init = "0", prometheus = "65534:65534" }
+    })
+    error_message = "Nothing but what ends before the others is root."
+  }
+
+  assert {
+    condition     = alltrue(flatten([for containers in output.container_definitions : [for container in jsondecode(containers) : container.readonlyRootFilesystem && try(container.dependsOn[0].condition == "SUCCESS", container.name == "init")]]))
+    error_message = "Root filesystems are read-only; the configuration comes first."
+  }
+
+  assert {
+    condition = jsonencode([for containers in output.container_definitions : flatten([for container in jsondecode(containers) : container.secrets])]) == jsonencode([
+      [{ name = "GF_SECURITY_ADMIN_PASSWORD", valueFrom = "arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/grafana-admin-password" }],
+      [],
+    ])
+    error_message = "Grafana's password comes from its parameter."
+  }
+}
+
+run "permissions" {
+  command = plan
+
+  assert {
+    condition = jsonencode([for statement in data.aws_iam_policy_document.publish_alerts.statement : [sort(statement.actions), statement.resources]]) == jsonencode([
+      [["sns:Publish"], ["arn:aws:sns:us-east-1:123456789012:alarms"]],
+      [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:us-east-1:123456789012:key/mock"]],
+    ])
+    error_message = "Alertmanager publishes to one topic."
+  }
+
+  assert {
+    condition = jsonencode({ for service, document in data.aws_iam_policy_document.read_config : service => [for statement in document.statement : [statement.actions, statement.resources]] }) == jsonencode({
+      grafana    = [[["s3:ListBucket"], ["arn:aws:s3:::config"]], [["s3:GetObject"], ["arn:aws:s3:::config/grafana/*"]]]
+      prometheus = [[["s3:ListBucket"], ["arn:aws:s3:::config"]], [["s3:GetObject"], ["arn:aws:s3:::config/prometheus/*"]]]
+    })
+    error_message = "Each reads its own files."
+  }
+}
+
+run "a_changed_file_makes_a_new_revision" {
+  command = plan
+
+  variables {
+    uploader_metrics_port = 9999
+  }
+
+  assert {
+    condition     = one([for container in jsondecode(output.container_definitions.prometheus) : container.environment if container.name == "init"]) != one([for container in jsondecode(run.containers.container_definitions.prometheus) : container.environment if container.name == "init"])
+    error_message = "Prometheus's revision names its files' digest."
+  }
+
+  assert {
+    condition     = output.container_definitions.grafana == run.containers.container_definitions.grafana
+    error_message = "Grafana's files are the same."
+  }
+}
+
+run "images_from_ecr" {
+  command = plan
+
+  variables {
+    images = { grafana = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/grafana:12.1.1" }
+  }
+
+  assert {
+    condition     = jsonencode(local.repository_arns) == jsonencode(["arn:aws:ecr:us-east-1:123456789012:repository/copies/grafana"])
+    error_message = "Images from ECR may be pulled."
+  }
+}
+
+run "floating_images_are_refused" {
+  command = plan
+
+  variables {
+    images = { grafana = "grafana/grafana:latest" }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "wrong_retention_is_refused" {
+  command = plan
+
+  variables {
+    retention_days = 0
+  }
+
+  expect_failures = [var.retention_days]
+}

@@ -1,0 +1,24 @@
+output "vpc_id" {
+  description = "Id of the VPC."
+  value       = aws_vpc.this.id
+}
+
+output "public_subnet_ids" {
+  description = "Ids of the subnets with a route to the internet."
+  value       = aws_subnet.public[*].id
+}
+
+output "private_subnet_ids" {
+  description = "Ids of the subnets without one."
+  value       = aws_subnet.private[*].id
+}
+
+output "endpoints_security_group_id" {
+  description = "Id of the endpoints' security group, null without endpoints."
+  value       = one(aws_security_group.endpoints[*].id)
+}
+
+output "s3_prefix_list_id" {
+  description = "Id of S3's prefix list, null without endpoints."
+  value       = one(aws_vpc_endpoint.s3[*].prefix_list_id)
+}

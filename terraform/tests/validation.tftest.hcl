@@ -1,0 +1,140 @@
+# Values that are refused before anything is asked of AWS.
+mock_provider "aws" {
+  source          = "./testing/mocks"
+  override_during = plan
+}
+
+variables {
+  environment    = "test"
+  operator_cidrs = ["203.0.113.0/24"]
+}
+
+run "environment" {
+  command = plan
+
+  variables {
+    environment = "Production!"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "project" {
+  command = plan
+
+  variables {
+    project = "a-very-long-project"
+  }
+
+  expect_failures = [var.project]
+}
+
+run "region" {
+  command = plan
+
+  variables {
+    region = "mars"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "log_retention" {
+  command = plan
+
+  variables {
+    log_retention_days = 2
+  }
+
+  expect_failures = [var.log_retention_days]
+}
+
+run "log_level" {
+  command = plan
+
+  variables {
+    log_level = "LOUD"
+  }
+
+  expect_failures = [var.log_level]
+}
+
+run "architecture" {
+  command = plan
+
+  variables {
+    cpu_architecture = "MIPS"
+  }
+
+  expect_failures = [var.cpu_architecture]
+}
+
+run "no_operators" {
+  command = plan
+
+  variables {
+    operator_cidrs = []
+  }
+
+  expect_failures = [var.operator_cidrs]
+}
+
+run "domain" {
+  command = plan
+
+  variables {
+    domain_name = "https://example.com/"
+  }
+
+  expect_failures = [var.domain_name]
+}
+
+run "monitoring_domain" {
+  command = plan
+
+  variables {
+    monitoring_domain_name = "a/b"
+  }
+
+  expect_failures = [var.monitoring_domain_name]
+}
+
+run "prefix_without_slash" {
+  command = plan
+
+  variables {
+    s3_prefix = "messages"
+  }
+
+  expect_failures = [var.s3_prefix]
+}
+
+run "sleeping_validator" {
+  command = plan
+
+  variables {
+    validator = { min_tasks = 0 }
+  }
+
+  expect_failures = [var.validator]
+}
+
+run "layout" {
+  command = plan
+
+  variables {
+    uploader = { layout = "zip" }
+  }
+
+  expect_failures = [var.uploader]
+}
+
+run "latest" {
+  command = plan
+
+  variables {
+    initial_image_tag = "latest"
+  }
+
+  expect_failures = [var.initial_image_tag]
+}

@@ -1,0 +1,35 @@
+variable "github_repository" {
+  description = "Repository whose workflows deploy, as owner/name; null for no such role."
+  type        = string
+  default     = null
+}
+
+variable "github_branches" {
+  description = "Branches whose jobs may deploy without naming the GitHub environment."
+  type        = list(string)
+  default     = []
+}
+
+variable "oidc_provider_arn" {
+  description = "ARN of the account's OIDC provider for GitHub, when another environment has created it; null creates it."
+  type        = string
+  default     = null
+}
+
+variable "alarm_emails" {
+  description = "Addresses that alarms and alerts are sent to; each has to confirm once."
+  type        = list(string)
+  default     = []
+}
+
+variable "oldest_message_seconds" {
+  description = "Age in seconds of the oldest waiting message from which an alarm goes off."
+  type        = number
+  default     = 600
+}
+
+variable "database_connections_alarm" {
+  description = "Connections to the database from which an alarm goes off."
+  type        = number
+  default     = 60
+}

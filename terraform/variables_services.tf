@@ -1,0 +1,79 @@
+variable "validator" {
+  description = "Size and number of the validator's tasks. Half of what a vCPU takes is 375 messages a second: 22,500 a minute."
+  type = object({
+    cpu                          = optional(number, 256)
+    memory_mib                   = optional(number, 512)
+    min_tasks                    = optional(number, 1)
+    max_tasks                    = optional(number, 2)
+    cpu_scaling_percent          = optional(number, 60)
+    requests_per_minute_per_task = optional(number, 6000)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.validator.min_tasks >= 1
+    error_message = "validator.min_tasks must be 1 or more."
+  }
+
+  validation {
+    condition     = var.validator.requests_per_minute_per_task >= 1
+    error_message = "validator.requests_per_minute_per_task must be 1 or more."
+  }
+}
+
+variable "uploader" {
+  description = "Size and number of the uploader's tasks, and how it stores (README.md, Configuration). With min_tasks = 0 it sleeps while no message waits; the next one wakes it within some three minutes, or 20 after six hours without any."
+  type = object({
+    cpu                       = optional(number, 256)
+    memory_mib                = optional(number, 512)
+    min_tasks                 = optional(number, 1)
+    max_tasks                 = optional(number, 2)
+    backlog_messages_per_task = optional(number, 5000)
+    enable_spot               = optional(bool, false)
+    concurrency               = optional(number, 16)
+    receivers                 = optional(number, 1)
+    layout                    = optional(string, "object")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains(["object", "batch"], var.uploader.layout)
+    error_message = "uploader.layout must be object or batch."
+  }
+
+  validation {
+    condition     = var.uploader.concurrency >= 1 && var.uploader.receivers >= 1
+    error_message = "uploader.concurrency and uploader.receivers must be 1 or more."
+  }
+}
+
+variable "initial_image_tag" {
+  description = "Tag of the images that the first apply looks for; afterwards the pipeline says which (docs/adr/0013)."
+  type        = string
+  default     = "initial"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.initial_image_tag)) && var.initial_image_tag != "latest"
+    error_message = "initial_image_tag must be a tag, and not latest."
+  }
+}
+
+variable "monitoring_images" {
+  description = "Images of the monitoring; what is not given is a pinned one of its makers."
+  type = object({
+    prometheus   = optional(string)
+    alertmanager = optional(string)
+    grafana      = optional(string)
+    aws_cli      = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "prometheus_retention_days" {
+  description = "Days that Prometheus keeps metrics, as long as its task lives."
+  type        = number
+  default     = 15
+}
