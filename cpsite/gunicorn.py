@@ -81,8 +81,12 @@ def on_starting(_server: Any) -> None:
     except SystemCheckError as exc:
         shutil.rmtree(_metrics_directory, ignore_errors=True)
         sys.exit(f"cpsite: {exc}")
+    from django.urls import get_resolver
+
     from cpsite import aws
 
+    # What the first request would import, in each process anew.
+    get_resolver().url_patterns  # noqa: B018
     aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))
     # Workers share the memory of what is loaded here for as long as nobody writes to it, and a
     # garbage collection writes to all that it looks at.
