@@ -14,7 +14,7 @@ def test_a_client_is_for_our_region_and_endpoint(settings, monkeypatch):
 def test_clients_read_their_models_once(monkeypatch):
     aws.preload("sqs")
     loader = aws._session()._session.get_component("data_loader")
-    monkeypatch.setattr(loader, "load_data_with_path", _fail)
+    monkeypatch.setattr(loader.file_loader, "load_file", _fail)
     aws.client("sqs")
 
 
