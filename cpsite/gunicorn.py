@@ -58,7 +58,8 @@ logger_class = "cpsite.gunicorn_worker.Logger"
 keepalive = 75
 # Seconds without a sign of life from a worker's main loop after which it is replaced.
 timeout = 30
-# Seconds for requests under way at a stop; ECS kills after 30.
+# Seconds of a stop: for requests under way, but for the last five (RESERVED_SECONDS of the worker
+# class), which are for writing the audit log. ECS kills after 30.
 graceful_timeout = 20
 limit_request_line = 2048
 limit_request_fields = 64

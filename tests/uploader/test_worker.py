@@ -395,16 +395,19 @@ def _overdue(worker, monkeypatch):
     return worker._heartbeat._stuck
 
 
-def test_a_healthy_worker_has_nothing_stuck(make_worker, queue, bucket, monkeypatch):
-    """However long it waits, for messages, for room or for the end of an outage."""
-    worker = make_worker(drain=False)
-    thread = threading.Thread(target=worker.run)
+def test_every_part_of_a_healthy_worker_goes_on_beating(make_worker, queue, bucket):
+    """However long it waits for messages."""
+    worker = make_worker(drain=False, more_receivers=[Receiver(concurrency=4)])
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
-    for _ in range(20):
-        time.sleep(0.1)
-        worker._heartbeat._stuck_seconds = 30
-        worker._heartbeat.check()
-        assert not worker._heartbeat._stuck
+    wait_for(lambda: len(worker._heartbeat._pulses) >= 6, "all threads")
+    names = []
+    for pulse in tuple(worker._heartbeat._pulses):
+        names.append(pulse.name)
+        before = pulse._beat_at
+        if before is not None:  # else it rests
+            wait_for(lambda: pulse._beat_at != before, pulse.name)  # noqa: B023
+    assert sorted(names) == ["acknowledge"] * 3 + ["receive"] * 2 + ["visibility"]
     worker.stop()
     thread.join(20)
     assert not worker._heartbeat._pulses
