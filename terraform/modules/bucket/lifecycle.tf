@@ -14,6 +14,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     noncurrent_version_expiration {
       noncurrent_days = var.noncurrent_version_days
     }
+
+    # What remains of a deleted object once its versions are gone.
+    expiration {
+      expired_object_delete_marker = true
+    }
   }
 
   dynamic "rule" {

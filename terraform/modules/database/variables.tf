@@ -52,8 +52,9 @@ variable "max_storage_gb" {
   default     = 100
 
   validation {
-    condition     = var.max_storage_gb > var.storage_gb
-    error_message = "max_storage_gb must be more than storage_gb."
+    # RDS takes no less than a tenth more.
+    condition     = var.max_storage_gb >= 1.1 * var.storage_gb
+    error_message = "max_storage_gb must be a tenth more than storage_gb, or more than that."
   }
 }
 

@@ -1,3 +1,5 @@
+data "aws_caller_identity" "current" {}
+
 resource "aws_flow_log" "this" {
   count = var.enable_flow_logs ? 1 : 0
 
@@ -29,6 +31,13 @@ data "aws_iam_policy_document" "flow_logs_trust" {
     principals {
       type        = "Service"
       identifiers = ["vpc-flow-logs.amazonaws.com"]
+    }
+
+    # Not on behalf of somebody else's flow logs.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }

@@ -77,6 +77,11 @@ run "lifecycle" {
     condition     = aws_s3_bucket_lifecycle_configuration.this.rule[0].noncurrent_version_expiration[0].noncurrent_days == 30
     error_message = "Old versions end."
   }
+
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.this.rule[0].expiration[0].expired_object_delete_marker
+    error_message = "Nothing remains of a deleted object."
+  }
 }
 
 run "archive_and_expiry" {

@@ -89,7 +89,7 @@ run "storage_that_cannot_grow_is_refused" {
   command = plan
 
   variables {
-    max_storage_gb = 20
+    max_storage_gb = 21
   }
 
   expect_failures = [var.max_storage_gb]

@@ -85,6 +85,11 @@ run "private_tasks_reach_aws" {
   }
 
   assert {
+    condition     = jsonencode(tolist(data.aws_iam_policy_document.flow_logs_trust.statement[0].condition)[0].values) == jsonencode(["123456789012"])
+    error_message = "Only this account's flow logs may write."
+  }
+
+  assert {
     condition     = jsonencode(data.aws_iam_policy_document.flow_logs[0].statement[0].resources) == jsonencode(["arn:aws:logs:us-east-1:123456789012:log-group:mock:*"])
     error_message = "Flow logs write to their own group."
   }
