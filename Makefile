@@ -9,13 +9,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run objects test test-fast chaos lint format typecheck bench terraform-check requirements clean
+.PHONY: help run send trace objects test test-fast chaos lint format typecheck bench terraform-check requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.base .venv-devstack/.installed ## Run everything on this machine, with an embedded AWS
 	@exec $(BIN)/python -m cpsite.devstack
+
+send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
+	@$(BIN)/python -m cpsite.devstack manage send $(or $(SEND),--wait)
+
+trace: $(VENV)/.base ## Print what became of a message of `make run`; ID=… TRACE=--help
+	@$(BIN)/python -m cpsite.devstack manage trace $(ID) $(TRACE)
 
 objects: $(VENV)/.base ## List what `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects

@@ -25,8 +25,10 @@ from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from cpsite.audit.history import Status
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES
 from validator import exceptions
+from validator.message_status import MessageStatusView, MessageUnknown, StatusUnavailable
 from validator.views import MessageView
 
 Schema = dict[str, Any]
@@ -49,6 +51,16 @@ REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
     exceptions.QueueUnavailable,
     exceptions.IdempotencyUnavailable,
     exceptions.TokenCheckUnavailable,
+)
+#: Why `GET /messages/<message_id>/` may tell nothing.
+STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
+    exceptions.TokenMissing,
+    exceptions.TokenUnknown,
+    MessageUnknown,
+    drf.NotAcceptable,
+    drf.Throttled,
+    exceptions.TokenCheckUnavailable,
+    StatusUnavailable,
 )
 #: What may be wrong with a field.
 FIELD_CODES: Final = (
@@ -82,11 +94,14 @@ TEXT: Final = rf"^[^\u0000]*[^\u0000{SPACE}][^\u0000]*$"
 #: A key as it is, or in the quotes of the IETF's draft (validator/idempotency.py).
 IDEMPOTENCY_KEY: Final = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
 
-#: Without a token, and with one in a header; a body's token is none of OpenAPI's schemes.
+#: Without a token, with one in a header, and with either. A body's token is none of OpenAPI's
+#: schemes.
 OPEN: Final[Any] = [{}]
-OPEN_OR_BEARER: Final[Any] = [{}, {"bearer": []}]
+BEARER: Final[Any] = [{"bearer": []}]
+OPEN_OR_BEARER: Final[Any] = OPEN + BEARER
 
 _STRING: Final = {"type": "string"}
+_MOMENT: Final = {"type": ["string", "null"], "format": "date-time"}
 
 
 def _ref(kind: str, name: str) -> Schema:
@@ -115,14 +130,19 @@ def _error(codes: Iterable[str]) -> Schema:
 
 def refusals() -> dict[int, Schema]:
     """Return the schema of each answer that refuses a message."""
-    codes: dict[int, list[str]] = {status: ["bad_request"] for status in UNREADABLE}
-    for kind in REFUSALS:
-        codes.setdefault(kind.status_code, []).append(kind.default_code)
-    codes[HTTPStatus.INTERNAL_SERVER_ERROR] = ["internal_error"]
-    schemas = {status: _error(codes[status]) for status in sorted(codes)}
+    schemas = _codes_by_status(REFUSALS)
     broken = _ref("schemas", "ContractBroken")
     schemas[HTTPStatus.BAD_REQUEST] = {"oneOf": [broken, schemas[HTTPStatus.BAD_REQUEST]]}
     return schemas
+
+
+def _codes_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Schema]:
+    """Return the schema of each answer with an error: of these, and of those that any path has."""
+    codes: dict[int, list[str]] = {status: ["bad_request"] for status in UNREADABLE}
+    for kind in refusals:
+        codes.setdefault(kind.status_code, []).append(kind.default_code)
+    codes[HTTPStatus.INTERNAL_SERVER_ERROR] = ["internal_error"]
+    return {status: _error(codes[status]) for status in sorted(codes)}
 
 
 def _responses(schemas: Mapping[int, Schema]) -> dict[tuple[int, str], OpenApiResponse]:
@@ -216,6 +236,49 @@ def _get() -> Any:
     )
 
 
+def _status() -> Any:
+    schemas = {
+        HTTPStatus.OK.value: _ref("schemas", "MessageStatus"),
+        **_codes_by_status(STATUS_REFUSALS),
+        # Of what is no id, too.
+        HTTPStatus.NOT_FOUND.value: _error([MessageUnknown.default_code, "not_found"]),
+    }
+    headers = [
+        _header(
+            "WWW-Authenticate",
+            _STRING,
+            "As RFC 6750 has it.",
+            response=[HTTPStatus.UNAUTHORIZED.value],
+            required=True,
+        ),
+        _header(
+            "Retry-After",
+            {"type": "integer", "minimum": 1},
+            "Seconds.",
+            response=[HTTPStatus.TOO_MANY_REQUESTS.value, HTTPStatus.SERVICE_UNAVAILABLE.value],
+            required=True,
+        ),
+    ]
+    return extend_schema(
+        operation_id="get_message_status",
+        summary="Ask what has become of a message",
+        description="With the token of the client that sent it. The audit log, which is asked, may "
+        "be a second behind, and forgets old messages when its operators prune it.",
+        auth=BEARER,
+        responses=_responses(schemas),
+        parameters=[*headers, *_request_id(schemas)],
+    )
+
+
+class MessageStatusViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] # registers
+    """What drf-spectacular uses instead of the view."""
+
+    target_class = "validator.message_status.MessageStatusView"
+
+    def view_replacement(self) -> type[APIView]:
+        return extend_schema_view(get=_status())(type("Documented", (MessageStatusView,), {}))
+
+
 class MessageViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] # registers
     """What drf-spectacular uses instead of the view."""
 
@@ -275,7 +338,7 @@ def _elsewhere() -> Schema:
     return {
         "NotFound": _json_answer("Another path.", _error(["not_found"])),
         "MethodNotAllowed": _json_answer(
-            "Another method than GET, HEAD or POST.",
+            "Another method than the path takes.",
             _error([drf.MethodNotAllowed.default_code]),
             Allow=allow,
         ),
@@ -318,6 +381,19 @@ def _message_schemas() -> Schema:
             {
                 "message_id": {**_STRING, "format": "uuid"},
                 "status": {**_STRING, "const": "queued"},
+            }
+        ),
+        "MessageStatus": _object(
+            {
+                "message_id": {**_STRING, "format": "uuid"},
+                "status": {
+                    **_one_of(Status),
+                    "description": "`failed`: the last try to store it was given up; it is tried "
+                    "again, or waits for an operator among the dead letters.",
+                },
+                "accepted_at": _MOMENT,
+                "stored_at": _MOMENT,
+                "object_key": {"type": ["string", "null"]},
             }
         ),
         "ContractBroken": _object(

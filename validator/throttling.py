@@ -10,7 +10,9 @@ from typing import cast
 
 from django.conf import settings
 from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
+from rest_framework.status import HTTP_500_INTERNAL_SERVER_ERROR
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.views import APIView
 
@@ -70,3 +72,23 @@ class RefusedAddressThrottle(SimpleRateThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         return f"refused-{_neighbourhood(source_ip(request))}"
+
+
+def demand(throttle: BaseThrottle, request: Request | HttpRequest, view: APIView) -> None:
+    """Raise Throttled, which carries the seconds to wait, when a limit is reached."""
+    if not throttle.allow_request(cast("Request", request), view):
+        raise Throttled(wait=throttle.wait())
+
+
+def limit_strangers(exc: Exception, request: Request | HttpRequest, view: APIView) -> Exception:
+    """Return what to answer to one without a valid token: `exc`, or 429 who was refused too often.
+
+    What is our fault counts for nobody.
+    """
+    if getattr(exc, "status_code", 500) >= HTTP_500_INTERNAL_SERVER_ERROR:
+        return exc
+    try:
+        demand(RefusedAddressThrottle(), request, view)
+    except Throttled as throttled:
+        return throttled
+    return exc

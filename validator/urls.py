@@ -1,9 +1,11 @@
 from django.urls import path
 
+from validator.message_status import MessageStatusView
 from validator.schema import SchemaView
 from validator.views import MessageView
 
 urlpatterns = [
     path("", MessageView.as_view(), name="messages"),
+    path("messages/<uuid:message_id>/", MessageStatusView.as_view(), name="message-status"),
     path("schema/", SchemaView.as_view(), name="schema"),
 ]

@@ -15,19 +15,19 @@ from rest_framework.exceptions import APIException, Throttled
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.status import HTTP_202_ACCEPTED, HTTP_500_INTERNAL_SERVER_ERROR
-from rest_framework.throttling import BaseThrottle
+from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.views import APIView
 
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES, Message
 from validator import idempotency, metrics
-from validator.exceptions import code_of, reason_of
+from validator.bearer import bearer_token
+from validator.exceptions import CONTRACT_BROKEN, code_of, reason_of
 from validator.parsers import StrictJSONParser, check_headers
 from validator.publisher import publish_message
 from validator.serializers import EnvelopeSerializer, owner_of
-from validator.throttling import ClientThrottle, RefusedAddressThrottle, source_ip
+from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +47,6 @@ def _parse(request: HttpRequest) -> Any:
 
 def _receipt(message: Message) -> dict[str, str]:
     return {"message_id": str(message.message_id), "status": "queued"}
-
-
-def bearer_token(request: Request | HttpRequest) -> str | None:
-    """Return the token of an `Authorization: Bearer …` header (RFC 6750), or None."""
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 class MessageView(APIView):
@@ -148,7 +142,7 @@ class MessageView(APIView):
         self.client = "" if token is None else owner_of(token)
         serializer = EnvelopeSerializer(data=read(), context={"bearer_client": self.client})
         self.client = serializer.client
-        self._throttle(ClientThrottle())
+        demand(ClientThrottle(), request, self)
         key = idempotency.read_key(request.META.get("HTTP_IDEMPOTENCY_KEY"))
         serializer.is_valid(raise_exception=True)
         message = Message.accept(client=self.client, data=serializer.validated_data["data"])
@@ -178,25 +172,9 @@ class MessageView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.request.method == "POST":
-            exc = self._refusal(exc)
+            exc = exc if self.client else limit_strangers(exc, self.request, self)
             self._account_refused(exc)
         return super().handle_exception(exc)
-
-    def _refusal(self, exc: Exception) -> Exception:
-        """Return what to answer: `exc`, or 429 to a stranger who was refused too often."""
-        outage = getattr(exc, "status_code", 500) >= HTTP_500_INTERNAL_SERVER_ERROR
-        if self.client or outage:
-            return exc
-        try:
-            self._throttle(RefusedAddressThrottle())
-        except Throttled as throttled:
-            return throttled
-        return exc
-
-    def _throttle(self, throttle: BaseThrottle) -> None:
-        """Raise Throttled, which carries the seconds to wait, when the limit is reached."""
-        if not throttle.allow_request(self.request, self):
-            raise Throttled(wait=throttle.wait())
 
     def _duration_ms(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)

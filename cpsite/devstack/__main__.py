@@ -1,4 +1,7 @@
-"""`python -m cpsite.devstack` runs the stack; `… objects` lists what it has stored."""
+"""`python -m cpsite.devstack` runs the stack; `… objects` lists what it has stored.
+
+`… manage trace <message_id>` and the like run a command of manage.py as the running services would.
+"""
 
 import argparse
 import json
@@ -27,7 +30,12 @@ Send a message:
   curl -i {url}/ -H 'Content-Type: application/json' \\
     -d '{body}'
 
-See it stored (either line):
+Send one and follow it:
+
+  make send
+  make trace ID=…
+
+See what is stored (either line):
 
   make objects
   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws s3 ls --recursive \\
@@ -43,9 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["run", "objects"],
+        choices=["run", "objects", "manage"],
         default="run",
-        help="run everything (default), or list the newest stored objects of a running stack",
+        help="run everything (default); of a running stack, list the newest stored objects, or run "
+        "a command of manage.py",
+    )
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="…",
+        help="with manage: the command and its options, such as `send --wait`",
     )
     parser.add_argument(
         "--state",
@@ -65,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = configuration.read_configuration(
             options.state.resolve(), python=Path(sys.executable), ministack=options.ministack
         )
+        if options.action == "manage":
+            return _manage(config, options.command)
+        if options.command:
+            parser.error(f"{options.action} takes no further arguments")
         return _list_objects(config) if options.action == "objects" else _run(config)
     except (CannotStart, ChildFailed) as exc:
         print(f"cpsite: {exc}", file=sys.stderr)
@@ -92,6 +111,12 @@ def _run(config: configuration.Configuration) -> int:
             supervisor.stop()
     tell("Stopped.")
     return 0
+
+
+def _manage(config: configuration.Configuration, command: Sequence[str]) -> int:
+    """Become manage.py, with the environment of the services."""
+    arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
+    os.execve(arguments[0], arguments, config.service_environment())  # noqa: S606 - no shell is wanted
 
 
 def _children(config: configuration.Configuration) -> tuple[Child, Child, Child]:

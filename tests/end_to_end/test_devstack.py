@@ -152,6 +152,9 @@ def test_from_the_banner_to_the_object_and_the_audit_log_and_back_after_a_restar
     assert devstack.post(token, {"field1": "a", "field2": "b", "field3": "c"})[0] == 400
     listed = devstack.run("objects")
     assert f"{accepted['message_id']}.json" in listed.stdout
+    traced = devstack.run("manage", "trace", accepted["message_id"], "--verify")
+    assert f"{accepted['message_id']}  stored" in traced.stdout
+    assert "verified intact" in traced.stdout
     admin = _admin(devstack)
     log = wait_for(
         lambda: (page := admin("audit/auditevent/")).count("field-kind") == 4 and page,
@@ -240,6 +243,17 @@ def test_a_child_that_cannot_start_is_told_with_its_last_lines(devstack):
     assert failed.returncode == 1
     assert "API_TOKENS is not valid" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_message_sent_from_the_shell_is_stored(devstack):
+    devstack.start()
+    sent = devstack.run("manage", "send", "--wait")
+    assert sent.returncode == 0, sent.stderr
+    accepted = json.loads(sent.stdout.partition("202 ")[2].partition("\n")[0])
+    assert (
+        f"stored as messages/{devstack.objects()[accepted['message_id']]['accepted_at'][:4]}"
+        in (sent.stdout)
+    )
 
 
 def test_objects_without_a_running_stack_says_so(devstack):

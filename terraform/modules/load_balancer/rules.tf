@@ -80,7 +80,7 @@ resource "aws_lb_listener_rule" "api" {
   condition {
     path_pattern {
       # /static/ is what the form at / looks with.
-      values = ["/", "/schema/", "/health/*", "/static/*"]
+      values = ["/", "/messages/*", "/schema/", "/health/*", "/static/*"]
     }
   }
 

@@ -74,7 +74,7 @@ run "rules_and_their_order" {
       { action = "grafana", paths = ["/grafana*"], priority = 20, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
       { action = "validator", paths = ["/admin*"], priority = 21, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
       { action = "403", paths = ["/admin*", "/grafana*"], priority = 30, sources = [] },
-      { action = "validator", paths = ["/", "/health/*", "/schema/", "/static/*"], priority = 40, sources = [] },
+      { action = "validator", paths = ["/", "/health/*", "/messages/*", "/schema/", "/static/*"], priority = 40, sources = [] },
     ])
     error_message = "No metrics; Grafana and admin for operators, and for nobody else; then the API."
   }

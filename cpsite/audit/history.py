@@ -1,0 +1,74 @@
+"""What the audit log knows of one message, put together from its events."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from cpsite.audit.models import AuditEvent, Kind
+
+
+class Status(StrEnum):
+    """Where a message is, as far as the audit log knows."""
+
+    #: SQS has it.
+    QUEUED = "queued"
+    #: S3 has it.
+    STORED = "stored"
+    #: The last try to store it was given up. It is delivered again, or is a dead letter by now.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHistory:
+    """One message's events, in the order in which they happened; never empty."""
+
+    events: tuple[AuditEvent, ...]
+
+    @property
+    def message_id(self) -> UUID:
+        found = self.events[0].message_id
+        if found is None:
+            raise ValueError("these events belong to no message")
+        return found
+
+    @property
+    def status(self) -> Status:
+        if self._stored is not None:
+            return Status.STORED
+        # A refused request with an id is one whose publishing failed: SQS may have it.
+        return Status.FAILED if self.events[-1].kind == Kind.FAILED else Status.QUEUED
+
+    @property
+    def client(self) -> str:
+        """Name of the client whose message it is; empty when no event could tell."""
+        return next((event.client for event in self.events if event.client), "")
+
+    @property
+    def accepted_at(self) -> datetime | None:
+        return next((event.accepted_at for event in self.events if event.accepted_at), None)
+
+    @property
+    def stored_at(self) -> datetime | None:
+        """When it was first stored."""
+        return self._stored.occurred_at if self._stored else None
+
+    @property
+    def object_key(self) -> str:
+        """Key of the first object that holds it, or empty."""
+        return self._stored.object_key if self._stored else ""
+
+    @property
+    def payload_sha256(self) -> str:
+        """Of the message's bytes in S3, in hexadecimal, or empty."""
+        return next((event.payload_sha256 for event in self.events if event.payload_sha256), "")
+
+    @property
+    def _stored(self) -> AuditEvent | None:
+        return next((event for event in self.events if event.kind == Kind.STORED), None)
+
+
+def read_history(message_id: UUID) -> MessageHistory | None:
+    """Return what is known of a message, or None. Raises Django's database errors."""
+    events = tuple(AuditEvent.objects.of_message(message_id))
+    return MessageHistory(events) if events else None

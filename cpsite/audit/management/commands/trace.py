@@ -1,0 +1,168 @@
+"""`manage.py trace <message_id>`: a message's way, from the audit log and, when asked, from S3."""
+
+import gzip
+import json
+import zlib
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.files.storage import storages
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
+
+from cpsite.audit.history import MessageHistory, read_history
+from cpsite.audit.models import AuditEvent
+
+_COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
+
+
+class Command(BaseCommand):
+    help = (
+        "Print what became of a message: when it was accepted, each try to store it, and where it "
+        "is. The id is the one that the client was answered. The audit log is up to a second "
+        "behind. Exit status: 0 when the message is known, 1 when it is not, or when --verify "
+        "finds its object missing or altered."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("message_id", type=UUID, help="such as 6b1f1d5e-46d5-4c7c-9e5e-…")
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="read the object and compare it with the SHA-256 in the audit log",
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        history = _read(options["message_id"])
+        verdict = _verify(history) if options["verify"] else None
+        if options["json"]:
+            self.stdout.write(json.dumps(_document(history, verdict), indent=2))
+        else:
+            self.stdout.write("\n".join(_lines(history, verdict)))
+        if verdict not in {None, "intact"}:
+            raise CommandError(f"The object is {verdict}.")
+
+
+def _read(message_id: UUID) -> MessageHistory:
+    try:
+        history = read_history(message_id)
+    except (DatabaseError, InterfaceError) as exc:
+        raise CommandError(f"The audit log cannot be read: {type(exc).__name__}.") from exc
+    if history is None:
+        raise CommandError(
+            f"The audit log knows no message {message_id}. Events come up to a second after the "
+            "message, and old ones are pruned."
+        )
+    return history
+
+
+def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
+    lines = [f"{history.message_id}  {history.status}"]
+    lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
+    table = [_COLUMNS, *(_row(event) for event in history.events)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        *lines,
+        "",
+        *(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ),
+    ]
+
+
+def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:
+    accepted, stored = history.accepted_at, history.stored_at
+    later = ""
+    if accepted and stored:
+        later = f", {max(0.0, (stored - accepted).total_seconds()):.1f} s after it was accepted"
+    key = history.object_key
+    return [
+        ("client", history.client),
+        ("accepted", _moment(accepted)),
+        ("stored", f"{_moment(stored)}{later}" if stored else ""),
+        ("object", f"s3://{settings.S3_BUCKET}/{key}" if key and settings.S3_BUCKET else key),
+        ("sha256", history.payload_sha256),
+        ("verified", verdict or ""),
+    ]
+
+
+def _row(event: AuditEvent) -> tuple[str, ...]:
+    return (
+        _moment(event.occurred_at),
+        event.kind,
+        event.reason,
+        "" if event.attempts is None else str(event.attempts),
+        "" if event.duration_ms is None else f"{event.duration_ms} ms",
+    )
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] if moment else ""
+
+
+def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
+    document = {
+        "message_id": str(history.message_id),
+        "status": history.status.value,
+        "client": history.client,
+        "accepted_at": _iso(history.accepted_at),
+        "stored_at": _iso(history.stored_at),
+        "object_key": history.object_key or None,
+        "payload_sha256": history.payload_sha256 or None,
+        "events": [
+            {
+                "occurred_at": _iso(event.occurred_at),
+                "kind": event.kind,
+                "reason": event.reason or None,
+                "attempts": event.attempts,
+                "duration_ms": event.duration_ms,
+            }
+            for event in history.events
+        ],
+    }
+    return document if verdict is None else document | {"verified": verdict}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _verify(history: MessageHistory) -> str:
+    """Return `intact`, `missing` or `altered`; the message's content is shown to nobody."""
+    if not history.object_key:
+        raise CommandError("The audit log knows of no object that could be verified.")
+    storage = storages["messages"]
+    try:
+        with storage.open(history.object_key) as file:
+            content: bytes = file.read()
+    except FileNotFoundError:
+        return "missing"
+    except (ClientError, BotoCoreError, OSError) as exc:
+        raise CommandError(f"The object cannot be read: {_named(exc)}.") from exc
+    body = _of_message(content, history)
+    return "intact" if sha256(body).hexdigest() == history.payload_sha256 else "altered"
+
+
+def _of_message(content: bytes, history: MessageHistory) -> bytes:
+    """Return the message's own bytes; a batch has a line for each (uploader/layouts.py)."""
+    if not history.object_key.endswith(".gz"):
+        return content
+    wanted = str(history.message_id).encode()
+    try:
+        lines = gzip.decompress(content).splitlines()
+    except (OSError, EOFError, zlib.error):
+        return content
+    return next((line for line in lines if wanted in line), b"")
+
+
+def _named(exc: Exception) -> str:
+    if isinstance(exc, ClientError):
+        return f"aws_{exc.response['Error']['Code']}"
+    return type(exc).__name__

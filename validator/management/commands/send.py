@@ -1,0 +1,148 @@
+"""`manage.py send`: send a test message, the way a client does."""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from cpsite.arguments import positive
+from cpsite.message import CONTENT_TYPE, FIELD_NAMES
+from validator.tokens import InvalidTokens, parse_tokens, read_parameter
+
+#: Seconds that one request may take: longer than the validator waits for SQS.
+TIMEOUT: Final = 15
+#: Seconds between two looks at what has become of the message.
+POLL_SECONDS: Final = 0.5
+
+
+class Answer(NamedTuple):
+    """What the validator said."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class Command(BaseCommand):
+    help = (
+        "Send one message to a validator, as a client would, and print the answer. The token is "
+        "that of CPSITE_TOKEN in the environment, else the first one of API_TOKENS or "
+        "API_TOKENS_PARAMETER (see --client); it is never printed. Exit status: 0 when the message "
+        "was accepted, and with --wait stored; else 1."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        port = os.environ.get("PORT", "8000")
+        parser.add_argument(
+            "--url",
+            default=f"http://127.0.0.1:{port}/",
+            help="of the validator (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--client", metavar="NAME", help="take the token of this client of those configured"
+        )
+        for name in FIELD_NAMES:
+            parser.add_argument(
+                f"--{name}",
+                default=f"{name} of a test message",
+                metavar="TEXT",
+                help="(default: %(default)s)",
+            )
+        parser.add_argument(
+            "--wait",
+            type=positive,
+            nargs="?",
+            const=60,
+            metavar="SECONDS",
+            help="wait until it is stored, at most so long (60 without a number)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        url = options["url"].rstrip("/") + "/"
+        if not url.startswith(("http://", "https://")):
+            raise CommandError("--url must start with http:// or https://.")
+        token = _token(options["client"])
+        try:
+            message_id = self._send(url, token, {name: options[name] for name in FIELD_NAMES})
+            if options["wait"]:
+                self._wait(f"{url}messages/{message_id}/", token, options["wait"])
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted.")
+            raise SystemExit(130) from None
+
+    def _send(self, url: str, token: str, data: Mapping[str, str]) -> str:
+        answer = _request(url, token, body={"data": dict(data)})
+        self.stdout.write(f"{answer.status} {json.dumps(answer.body)}")
+        if answer.status != 202:  # noqa: PLR2004 - Accepted
+            raise CommandError("The message was not accepted.")
+        return str(answer.body["message_id"])
+
+    def _wait(self, url: str, token: str, seconds: int) -> None:
+        until = time.monotonic() + seconds
+        while True:
+            answer = _request(url, token)
+            if answer.body.get("status") == "stored":
+                self.stdout.write(f"stored as {answer.body['object_key']}")
+                return
+            if answer.status in {401, 403} or time.monotonic() >= until:
+                said = answer.body.get("status") or answer.body.get("code") or answer.status
+                raise CommandError(f"Not stored after {seconds} s: {said}.")
+            time.sleep(POLL_SECONDS)
+
+
+def _token(client: str | None) -> str:
+    """Return the token to send with. Raises CommandError when there is none."""
+    if not client and (token := os.environ.get("CPSITE_TOKEN")):
+        return token
+    try:
+        text = settings.API_TOKENS
+        if not text and settings.API_TOKENS_PARAMETER:
+            text = read_parameter()
+        clients = parse_tokens(text) if text else {}
+    except InvalidTokens as exc:
+        raise CommandError(f"The configured tokens cannot be used: {exc}.") from None
+    except (ClientError, BotoCoreError) as exc:
+        raise CommandError(f"API_TOKENS_PARAMETER cannot be read: {type(exc).__name__}.") from None
+    if not clients:
+        raise CommandError("There is no token: set CPSITE_TOKEN, or API_TOKENS.")
+    if client and client not in clients:
+        raise CommandError(f"No token is configured for {client}.")
+    return clients[client or next(iter(clients))][0]
+
+
+def _request(url: str, token: str, *, body: object = None) -> Answer:
+    """Ask the validator, with GET or, when there is a body, POST. Raises CommandError."""
+    request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
+        url,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {token}",
+            "Content-Type": CONTENT_TYPE,
+            "Accept": CONTENT_TYPE,
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+            return Answer(response.status, _json(response.read(), url))
+    except urllib.error.HTTPError as exc:
+        return Answer(exc.code, _json(exc.read(), url))
+    except (urllib.error.URLError, OSError) as exc:
+        reason = getattr(exc, "reason", None) or type(exc).__name__
+        raise CommandError(f"{url} does not answer: {reason}.") from None
+
+
+def _json(content: bytes, url: str) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise CommandError(f"{url} is not a validator: its answer is not JSON.")
+    return document
