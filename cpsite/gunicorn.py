@@ -14,10 +14,14 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from environs import Env, EnvError, validate
+
+if TYPE_CHECKING:
+    from cpsite.limits import Limits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
 
@@ -86,6 +90,7 @@ def on_starting(_server: Any) -> None:
 
     from cpsite import aws
 
+    _limits()
     # What the first request would import, in each process anew.
     get_resolver().url_patterns  # noqa: B018
     aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))
@@ -95,12 +100,21 @@ def on_starting(_server: Any) -> None:
     gc.freeze()
 
 
-def post_worker_init(_worker: Any) -> None:
+@cache
+def _limits() -> "Limits":
+    """Find the service's limits once, in the master: the workers inherit what was found."""
+    from cpsite import limits
+
+    return limits.find()
+
+
+def post_worker_init(worker: Any) -> None:
     """Open the metrics port, and pay for the first request before it comes."""
     from cpsite import metrics
     from validator import warm_up
 
-    metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT, shared=True)
+    service = metrics.Service("validator", _limits(), master=worker.ppid)
+    metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT, service)
     warm_up.warm_up()
 
 
@@ -116,9 +130,12 @@ def worker_exit(_server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Drop a dead worker's gauges; its counters stay in the sums."""
+    """Count it, and drop its gauges; its counters stay in the sums."""
     from prometheus_client.multiprocess import mark_process_dead
 
+    from validator import metrics
+
+    metrics.worker_exits_total.inc()
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 

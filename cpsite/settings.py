@@ -321,6 +321,8 @@ UPLOADER_HEARTBEAT_FILE = Path(
 METRICS_HOST = env.str("METRICS_HOST", "127.0.0.1")
 VALIDATOR_METRICS_PORT = env.int("VALIDATOR_METRICS_PORT", 9100)
 UPLOADER_METRICS_PORT = env.int("UPLOADER_METRICS_PORT", 9101)
+#: The commit that an image was built from, for `cpsite_build_info`.
+CPSITE_REVISION = env.str("CPSITE_REVISION", "") or "unknown"
 # Counting this project's few migrations on each start would only cost a database connection.
 PROMETHEUS_EXPORT_MIGRATIONS = False
 

@@ -142,6 +142,7 @@ class Handler:
             return exc
         duration = time.perf_counter() - started
         _SECONDS_OF_STORED.observe(duration)
+        metrics.stored_bytes_total.inc(len(body))
         self.outage.succeeded()
         self.counts.add("stored", len(parts))
         for part in parts:

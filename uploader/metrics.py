@@ -1,4 +1,8 @@
-"""The uploader's own metrics."""
+"""The uploader's own metrics.
+
+All label values are there from the start, at 0: Prometheus sees no increase in a series that is
+born with its first event. Those of the queues come with SQS's first answer.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -9,6 +13,12 @@ messages_total = Counter(
     "uploader_messages_total",
     "Deliveries by result: stored, failed (to be retried), undecodable, released (at a stop).",
     ["result"],
+)
+redeliveries_total = Counter(
+    "uploader_redeliveries_total", "Deliveries of messages that had been delivered before."
+)
+stored_bytes_total = Counter(
+    "uploader_stored_bytes_total", "Bytes written to S3, as they are there (batches compressed)."
 )
 acknowledge_failures_total = Counter(
     "uploader_acknowledge_failures_total",
@@ -51,3 +61,10 @@ last_progress_timestamp_seconds = Gauge(
     "When all parts of the worker were last seen to go on (Unix time); not set anew while one of "
     "them is stuck.",
 )
+
+for _result in ("messages", "empty", "failed"):
+    receives_total.labels(_result)
+for _result in ("stored", "failed", "undecodable", "released"):
+    messages_total.labels(_result)
+for _result in ("stored", "failed"):
+    upload_seconds.labels(_result)

@@ -223,6 +223,9 @@ class Worker:
         metrics.receives_total.labels("messages" if deliveries else "empty").inc()
         oldest = min((delivery.sent_at for delivery in deliveries), default=time.time())
         metrics.oldest_message_age_seconds.set(max(0.0, time.time() - oldest))
+        again = sum(delivery.attempts > 1 for delivery in deliveries)
+        if again:
+            metrics.redeliveries_total.inc(again)
         self.counts.add("received", len(deliveries))
         if self._stopping:
             self._handler.release(deliveries)

@@ -1,6 +1,36 @@
-"""The validator's own metrics; HTTP metrics are django-prometheus's."""
+"""The validator's own metrics; HTTP metrics are django-prometheus's.
+
+All label values are there from the start, at 0: Prometheus sees no increase in a series that is
+born with its first event.
+"""
+
+from typing import Final
 
 from prometheus_client import Counter, Histogram
+
+#: Codes of answers that did not accept a message, for reasons of the request and of ours.
+REFUSALS: Final = (
+    "malformed_json",
+    "not_an_object",
+    "contract_broken",
+    "idempotency_key_invalid",
+    "token_missing",
+    "token_unknown",
+    "not_acceptable",
+    "idempotency_in_progress",
+    "length_required",
+    "body_too_large",
+    "message_too_large",
+    "unsupported_media_type",
+    "idempotency_key_reused",
+    "throttled",
+)
+FAILURES: Final = (
+    "queue_unavailable",
+    "tokens_unavailable",
+    "idempotency_unavailable",
+    "internal_error",
+)
 
 tokens_total = Counter(
     "validator_tokens_total",
@@ -11,6 +41,16 @@ messages_total = Counter(
     "validator_messages_total",
     "Requests to POST / by result: accepted, repeated (by its key), or the code of the refusal.",
     ["result"],
+)
+contract_errors_total = Counter(
+    "validator_contract_errors_total",
+    "Requests that broke the contract, by what broke it first: required, blank, null, invalid, "
+    "unknown, max_length, null_characters_not_allowed, surrogate_characters_not_allowed.",
+    ["reason"],
+)
+worker_exits_total = Counter(
+    "validator_worker_exits_total",
+    "gunicorn processes that have ended, for whatever reason; each is replaced.",
 )
 publish_batch_size = Histogram(
     "validator_publish_batch_size",
@@ -23,3 +63,21 @@ publish_seconds = Histogram(
     ["result"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+for _result in ("valid", "missing", "unknown", "unavailable"):
+    tokens_total.labels(_result)
+for _result in ("accepted", "repeated", *REFUSALS, *FAILURES):
+    messages_total.labels(_result)
+for _reason in (
+    "required",
+    "blank",
+    "null",
+    "invalid",
+    "unknown",
+    "max_length",
+    "null_characters_not_allowed",
+    "surrogate_characters_not_allowed",
+):
+    contract_errors_total.labels(_reason)
+for _result in ("ok", "failed"):
+    publish_seconds.labels(_result)

@@ -214,6 +214,8 @@ class MessageView(APIView):
                 "duration_ms": self._duration_ms(),
             },
         )
+        if code == CONTRACT_BROKEN:
+            metrics.contract_errors_total.labels(reason.removeprefix("contract_")).inc()
 
     def _account_refused(self, exc: Exception) -> None:
         code, reason = "internal_error", "internal_error"

@@ -176,6 +176,16 @@ def test_a_message_delivered_twice_is_one_object(make_worker, queue, bucket):
     assert bucket.keys() == [storage.object_key(message)]
 
 
+def test_deliveries_of_what_was_delivered_before_are_counted(make_worker, queue, bucket):
+    before = metrics.redeliveries_total._value.get()
+    publish(3)
+    queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10)
+    queue.make_visible()
+    make_worker().run()
+    assert len(bucket.keys()) == 3
+    assert metrics.redeliveries_total._value.get() == before + 3
+
+
 def test_messages_are_stored_in_parallel(make_worker, queue, bucket):
     together = threading.Barrier(4, timeout=20)
     publish(4)
@@ -453,9 +463,13 @@ def test_a_full_hand_that_nobody_empties_is_found_stuck(make_worker, queue, buck
 def test_metrics_follow_the_messages(make_worker, queue, bucket):
     stored = metrics.messages_total.labels("stored")._value.get()
     empty = metrics.receives_total.labels("empty")._value.get()
-    publish(2)
+    size, again = metrics.stored_bytes_total._value.get(), metrics.redeliveries_total._value.get()
+    messages = publish(2)
     make_worker().run()
     assert metrics.messages_total.labels("stored")._value.get() == stored + 2
+    size += sum(len(message.encode().encode()) for message in messages)
+    assert metrics.stored_bytes_total._value.get() == size
+    assert metrics.redeliveries_total._value.get() == again
     for histogram in (metrics.upload_seconds.labels("stored"), metrics.message_age_seconds):
         assert sum(bucket.get() for bucket in histogram._buckets) >= 2
     progress = metrics.last_progress_timestamp_seconds._value.get()

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
-from cpsite import checks, metrics
+from cpsite import checks, limits, metrics
 from cpsite.arguments import positive
 from cpsite.audit.recorder import recorder
 from uploader import storage
@@ -43,7 +43,10 @@ class Command(BaseCommand):
     help = (
         "Move accepted messages from SQS to S3. A message leaves the queue only when S3 has it. "
         "SIGTERM or Ctrl-C finishes what has begun and gives the rest back; a second one quits "
-        "at once, and SQS delivers what was in hand again after its visibility timeout."
+        "at once, and SQS delivers what was in hand again after its visibility timeout. Exit "
+        "status: 0 when stopped, drained or at --max-messages; 1 when the configuration, the "
+        "queue's or the metrics port is not usable; 2 for an option that is not right; 130 or 143 "
+        "after a second signal."
     )
     # `require` runs the checks that matter here; the others are for `manage.py check`.
     requires_system_checks: list[str] = []
@@ -93,8 +96,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks.require(checks.UPLOADER)
+        service = metrics.Service("uploader", limits.find())
         try:
-            server = metrics.serve(settings.METRICS_HOST, options["metrics_port"])
+            server = metrics.serve(settings.METRICS_HOST, options["metrics_port"], service)
         except OSError as exc:
             raise CommandError(
                 f"The metrics port {settings.METRICS_HOST}:{options['metrics_port']} cannot be "
