@@ -12,6 +12,7 @@ module "alarms" {
   cluster_name             = local.cluster_name
   database_identifier      = module.database.instance_identifier
   database_connections     = var.database_connections_alarm
+  certificate_arn          = var.certificate_arn
   service_names = merge(
     { validator = module.validator.service_name, uploader = module.uploader.service_name },
     module.monitoring.service_names,

@@ -11,6 +11,8 @@ module "monitoring" {
   grafana_target_group_arn    = module.load_balancer.target_group_arns.grafana
   prometheus_url              = local.prometheus_url
   grafana_url                 = local.grafana_url
+  repository_url              = local.repository_url
+  remote_write_url            = var.remote_write_url
   grafana_admin_password_arn  = module.secrets.parameter_arns["grafana_admin_password"]
   key_arns                    = module.secrets.key_arns
   topic_arn                   = module.alarms.topic_arn
@@ -25,4 +27,11 @@ module "monitoring" {
   cpu_architecture       = var.cpu_architecture
   enable_execute_command = var.enable_execute_command
   log_retention_days     = var.log_retention_days
+}
+
+locals {
+  # Where people read docs/runbooks.
+  repository_url = var.repository_url != null ? var.repository_url : (
+    var.github_repository != null ? "https://github.com/${var.github_repository}/blob/main" : null
+  )
 }

@@ -10,6 +10,12 @@ variable "github_branches" {
   default     = []
 }
 
+variable "repository_url" {
+  description = "URL under which people read the repository's files, for links to runbooks in alerts, such as https://git.example.com/cpsite/-/blob/main; null takes github_repository's on GitHub."
+  type        = string
+  default     = null
+}
+
 variable "oidc_provider_arn" {
   description = "ARN of the account's OIDC provider for GitHub, when another environment has created it; null creates it."
   type        = string

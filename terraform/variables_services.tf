@@ -72,6 +72,12 @@ variable "monitoring_images" {
   nullable = false
 }
 
+variable "remote_write_url" {
+  description = "Remote write URL of a workspace of Amazon Managed Prometheus in this account, where all metrics go as well; null for none. With private_tasks the VPC needs an endpoint for aps-workspaces."
+  type        = string
+  default     = null
+}
+
 variable "prometheus_retention_days" {
   description = "Days that Prometheus keeps metrics, as long as its task lives."
   type        = number

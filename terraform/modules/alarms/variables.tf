@@ -76,3 +76,20 @@ variable "database_connections" {
   type        = number
   default     = 60
 }
+
+variable "certificate_arn" {
+  description = "ARN of the ACM certificate that clients see; null for none."
+  type        = string
+  default     = null
+}
+
+variable "certificate_days" {
+  description = "Days before the certificate's end from which an alarm goes off."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.certificate_days >= 1 && var.certificate_days <= 45
+    error_message = "certificate_days must be from 1 to 45, the time in which ACM warns as well."
+  }
+}

@@ -5,17 +5,25 @@ locals {
 
   files = merge(
     {
-      "prometheus/prometheus.yml" = templatefile("${path.module}/files/prometheus.yml", {
-        name                   = var.name
-        namespace              = local.namespace
-        validator_metrics_port = var.validator_metrics_port
-        uploader_metrics_port  = var.uploader_metrics_port
-      })
+      "prometheus/prometheus.yml" = join("", concat(
+        [templatefile("${path.module}/files/prometheus.yml", {
+          name                   = var.name
+          namespace              = local.namespace
+          validator_metrics_port = var.validator_metrics_port
+          uploader_metrics_port  = var.uploader_metrics_port
+        })],
+        [for url in local.remote_write_urls : templatefile("${path.module}/files/remote_write.yml", {
+          remote_write_url    = url
+          remote_write_region = local.remote_write_region
+        })],
+      ))
       "prometheus/alerts.yml" = file("${path.module}/files/alerts.yml")
       "prometheus/alertmanager.yml" = templatefile("${path.module}/files/alertmanager.yml", {
-        name      = var.name
-        region    = data.aws_region.current.region
-        topic_arn = var.topic_arn
+        name           = var.name
+        region         = data.aws_region.current.region
+        topic_arn      = var.topic_arn
+        repository_url = var.repository_url == null ? "" : "${trimsuffix(var.repository_url, "/")}/"
+        grafana_url    = trimsuffix(var.grafana_url, "/")
       })
       "grafana/provisioning/datasources/prometheus.yml" = templatefile("${path.module}/files/grafana/datasources.yml", {
         prometheus_url = "http://prometheus.${local.namespace}:9090"

@@ -16,10 +16,13 @@ module "prometheus" {
   log_retention_days     = var.log_retention_days
   repository_arns        = local.repository_arns
   key_arns               = var.key_arns
-  task_policies = {
-    config = data.aws_iam_policy_document.read_config["prometheus"].json
-    alerts = data.aws_iam_policy_document.publish_alerts.json
-  }
+  task_policies = merge(
+    {
+      config = data.aws_iam_policy_document.read_config["prometheus"].json
+      alerts = data.aws_iam_policy_document.publish_alerts.json
+    },
+    { for document in data.aws_iam_policy_document.remote_write : "remote-write" => document.json },
+  )
 
   target_groups = {
     monitoring = { arn = var.prometheus_target_group_arn, container = "prometheus", port = 9090 }
@@ -38,6 +41,8 @@ module "prometheus" {
         "--config.file=/config/prometheus/prometheus.yml",
         "--storage.tsdb.path=/prometheus",
         "--storage.tsdb.retention.time=${var.retention_days}d",
+        # Of the task's 20 GiB, which hold the images, too.
+        "--storage.tsdb.retention.size=10GB",
         "--web.external-url=${var.prometheus_url}",
         "--web.route-prefix=/",
       ]

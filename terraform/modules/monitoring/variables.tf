@@ -89,6 +89,28 @@ variable "retention_days" {
   }
 }
 
+variable "remote_write_url" {
+  description = "Remote write URL of a workspace of Amazon Managed Prometheus in this account, where all metrics go as well; null for none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.remote_write_url == null || can(regex("^https://aps-workspaces\\.[a-z0-9-]+\\.amazonaws\\.com/workspaces/ws-[0-9a-f-]+/api/v1/remote_write$", var.remote_write_url))
+    error_message = "remote_write_url must be that of a workspace: https://aps-workspaces.<region>.amazonaws.com/workspaces/ws-…/api/v1/remote_write."
+  }
+}
+
+variable "repository_url" {
+  description = "URL under which people read the repository's files, such as https://github.com/octo/cpsite/blob/main: alerts link to runbooks there. null: they name the file."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.repository_url == null || can(regex("^https?://[^\\s\"'{}$]+$", var.repository_url))
+    error_message = "repository_url must be a URL."
+  }
+}
+
 variable "images" {
   description = "Images with their versions. In private subnets they must come from ECR, for which a pull-through cache or copies are needed."
   type = object({

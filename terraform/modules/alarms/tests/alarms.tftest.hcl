@@ -54,6 +54,28 @@ run "what_is_watched" {
   }
 }
 
+run "certificate" {
+  command = plan
+
+  variables {
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/mock"
+  }
+
+  assert {
+    condition     = jsonencode([for alarm in aws_cloudwatch_metric_alarm.certificate : [alarm.metric_name, values(alarm.dimensions), alarm.comparison_operator, alarm.threshold, alarm.alarm_actions]]) == jsonencode([["DaysToExpiry", ["arn:aws:acm:us-east-1:123456789012:certificate/mock"], "LessThanThreshold", 30, ["arn:aws:sns:us-east-1:123456789012:mock"]]])
+    error_message = "Its end is told a month before."
+  }
+}
+
+run "without_a_certificate_none_is_watched" {
+  command = plan
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.certificate) == 0
+    error_message = "There is nothing to watch."
+  }
+}
+
 run "topic" {
   command = plan
 
@@ -74,7 +96,8 @@ run "wrong_values_are_refused" {
   variables {
     emails                 = ["nobody"]
     oldest_message_seconds = 5
+    certificate_days       = 90
   }
 
-  expect_failures = [var.emails, var.oldest_message_seconds]
+  expect_failures = [var.emails, var.oldest_message_seconds, var.certificate_days]
 }

@@ -39,8 +39,8 @@ run "scrapes_by_name" {
   }
 
   assert {
-    condition     = yamldecode(aws_s3_object.config["prometheus/alerts.yml"].content).groups[0].rules[0].alert == "TargetDown"
-    error_message = "Alerts are delivered."
+    condition     = aws_s3_object.config["prometheus/alerts.yml"].content == file("files/alerts.yml")
+    error_message = "Alerts are delivered as they were tested."
   }
 
   assert {
@@ -51,6 +51,90 @@ run "scrapes_by_name" {
   assert {
     condition     = yamldecode(aws_s3_object.config["grafana/provisioning/datasources/prometheus.yml"].content).datasources[0].url == "http://prometheus.cpsite-test.internal:9090"
     error_message = "Grafana finds Prometheus."
+  }
+}
+
+run "alerts_name_runbooks_by_path" {
+  command = plan
+
+  assert {
+    condition     = strcontains(yamldecode(aws_s3_object.config["prometheus/alertmanager.yml"].content).receivers[0].sns_configs[0].message, "\nRunbook: {{ .Annotations.runbook }}\nDashboard: https://messages.example.com/grafana{{ .Annotations.dashboard }}\n")
+    error_message = "Without a URL of the repository there is no link to it."
+  }
+
+  assert {
+    condition     = !can(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).remote_write)
+    error_message = "Metrics stay here."
+  }
+}
+
+run "alerts_link_to_runbooks" {
+  command = plan
+
+  variables {
+    repository_url = "https://github.com/octo/cpsite/blob/main"
+  }
+
+  assert {
+    condition     = strcontains(yamldecode(aws_s3_object.config["prometheus/alertmanager.yml"].content).receivers[0].sns_configs[0].message, "\nRunbook: https://github.com/octo/cpsite/blob/main/{{ .Annotations.runbook }}\n")
+    error_message = "With one there is."
+  }
+}
+
+run "metrics_go_to_amazon_managed_prometheus" {
+  command = plan
+
+  variables {
+    remote_write_url = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11/api/v1/remote_write"
+  }
+
+  assert {
+    condition = jsonencode(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).remote_write) == jsonencode([{
+      sigv4 = { region = "eu-west-1" }
+      url   = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11/api/v1/remote_write"
+    }])
+    error_message = "To that workspace."
+  }
+
+  assert {
+    condition     = length(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs) == 4
+    error_message = "It scrapes as ever."
+  }
+
+  assert {
+    condition = jsonencode([for statement in data.aws_iam_policy_document.remote_write[0].statement : [statement.actions, statement.resources]]) == jsonencode([
+      [["aps:RemoteWrite"], ["arn:aws:aps:eu-west-1:123456789012:workspace/ws-6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11"]],
+    ])
+    error_message = "It may write to that workspace alone."
+  }
+}
+
+run "other_remote_writes_are_refused" {
+  command = plan
+
+  variables {
+    remote_write_url = "https://metrics.example.com/api/v1/write"
+  }
+
+  expect_failures = [var.remote_write_url]
+}
+
+run "wrong_repository_urls_are_refused" {
+  command = plan
+
+  variables {
+    repository_url = "octo/cpsite"
+  }
+
+  expect_failures = [var.repository_url]
+}
+
+run "storage_is_bounded" {
+  command = plan
+
+  assert {
+    condition     = length(setintersection(toset(one([for container in jsondecode(output.container_definitions.prometheus) : container.command if container.name == "prometheus"])), toset(["--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=10GB"]))) == 2
+    error_message = "By days and by bytes."
   }
 }
 
