@@ -39,18 +39,24 @@ def is_up(configuration: Configuration) -> bool:
 def is_prepared(configuration: Configuration) -> bool:
     """Create what is missing; return whether the embedded AWS let us."""
     try:
-        create_resources(configuration)
+        create_resources(
+            client("sqs", configuration),
+            client("s3", configuration),
+            visibility_timeout_seconds=configuration.visibility_timeout_seconds,
+        )
     except (BotoCoreError, ClientError):
         return False
     return True
 
 
-def create_resources(configuration: Configuration) -> None:
-    """Create the queues and the bucket where they are missing; what they hold stays."""
-    sqs = client("sqs", configuration)
+def create_resources(sqs: Any, s3: Any, *, visibility_timeout_seconds: int) -> None:
+    """Create the queues and the bucket where they are missing; what they hold stays.
+
+    Raises ClientError or BotoCoreError.
+    """
     attributes = {
         "MessageRetentionPeriod": str(RETENTION_SECONDS),
-        "VisibilityTimeout": str(configuration.visibility_timeout_seconds),
+        "VisibilityTimeout": str(visibility_timeout_seconds),
     }
     dlq_url = sqs.create_queue(QueueName=DLQ)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=dlq_url, Attributes=attributes)
@@ -59,6 +65,5 @@ def create_resources(configuration: Configuration) -> None:
     attributes["RedrivePolicy"] = json.dumps(redrive)
     queue_url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=attributes)
-    s3 = client("s3", configuration)
     if BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=BUCKET)
