@@ -1,4 +1,4 @@
-# What the pipelines do, and nothing else.
+# What the pipelines do, and nothing else: tests/pipelines/test_permissions.py compares.
 resource "aws_iam_role_policy" "deploy" {
   name   = "deploy"
   role   = aws_iam_role.deploy.id
@@ -19,7 +19,6 @@ data "aws_iam_policy_document" "deploy" {
       "ecr:BatchGetImage",
       "ecr:CompleteLayerUpload",
       "ecr:DescribeImages",
-      "ecr:GetDownloadUrlForLayer",
       "ecr:InitiateLayerUpload",
       "ecr:PutImage",
       "ecr:UploadLayerPart",
@@ -65,9 +64,9 @@ data "aws_iam_policy_document" "deploy" {
   }
 
   statement {
-    sid       = "RunMigration"
+    sid       = "RunOnce"
     actions   = ["ecs:RunTask"]
-    resources = ["${local.ecs_arn}:task-definition/${var.migration_family}:*"]
+    resources = [for family in var.one_off_families : "${local.ecs_arn}:task-definition/${family}:*"]
 
     condition {
       test     = "ArnEquals"
@@ -77,7 +76,7 @@ data "aws_iam_policy_document" "deploy" {
   }
 
   statement {
-    sid       = "WatchMigration"
+    sid       = "WatchTasks"
     actions   = ["ecs:DescribeTasks"]
     resources = ["*"]
 
@@ -89,9 +88,9 @@ data "aws_iam_policy_document" "deploy" {
   }
 
   statement {
-    sid       = "ReadMigrationLogs"
-    actions   = ["logs:FilterLogEvents", "logs:GetLogEvents"]
-    resources = ["${var.migration_log_group_arn}:*"]
+    sid       = "ReadLogs"
+    actions   = ["logs:GetLogEvents"]
+    resources = [for arn in var.log_group_arns : "${arn}:*"]
   }
 
   # Which image is deployed, for Terraform to know (docs/adr/0013).

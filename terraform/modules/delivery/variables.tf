@@ -55,14 +55,14 @@ variable "service_arns" {
   type        = list(string)
 }
 
-variable "migration_family" {
-  description = "Family of the migration's task definition."
-  type        = string
+variable "one_off_families" {
+  description = "Families whose revisions are run once: to migrate, and to look for migrations."
+  type        = list(string)
 }
 
-variable "migration_log_group_arn" {
-  description = "ARN of the migration's log group."
-  type        = string
+variable "log_group_arns" {
+  description = "ARNs of the log groups that those tasks write to."
+  type        = list(string)
 }
 
 variable "role_arns" {

@@ -32,3 +32,8 @@ output "execution_role_arn" {
   description = "ARN of the role that starts tasks."
   value       = module.task.execution_role_arn
 }
+
+output "log_group_arn" {
+  description = "ARN of the log group."
+  value       = module.task.log_group_arn
+}

@@ -4,16 +4,16 @@ mock_provider "aws" {
 }
 
 variables {
-  name                    = "cpsite-test"
-  github_repository       = "octo/cpsite"
-  github_environment      = "test"
-  repository_arns         = ["arn:aws:ecr:us-east-1:123456789012:repository/cpsite-test/validator"]
-  cluster_arn             = "arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"
-  service_arns            = ["arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/cpsite-test-validator"]
-  migration_family        = "cpsite-test-migrate"
-  migration_log_group_arn = "arn:aws:logs:us-east-1:123456789012:log-group:/cpsite-test/migrate"
-  role_arns               = ["arn:aws:iam::123456789012:role/cpsite-test-validator-task"]
-  image_parameter_arns    = ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/validator-image"]
+  name                 = "cpsite-test"
+  github_repository    = "octo/cpsite"
+  github_environment   = "test"
+  repository_arns      = ["arn:aws:ecr:us-east-1:123456789012:repository/cpsite-test/validator"]
+  cluster_arn          = "arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"
+  service_arns         = ["arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/cpsite-test-validator"]
+  one_off_families     = ["cpsite-test-migrate", "cpsite-test-uploader"]
+  log_group_arns       = ["arn:aws:logs:us-east-1:123456789012:log-group:/cpsite-test/migrate"]
+  role_arns            = ["arn:aws:iam::123456789012:role/cpsite-test-validator-task"]
+  image_parameter_arns = ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/validator-image"]
 }
 
 run "trust" {
@@ -59,26 +59,26 @@ run "permissions" {
 
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.deploy.statement : statement.sid => [sort(statement.actions), statement.resources] }) == jsonencode({
-      LogInToRegistry   = [["ecr:GetAuthorizationToken"], ["*"]]
-      NoteImages        = [["ssm:GetParameter", "ssm:PutParameter"], ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/validator-image"]]
-      PassRoles         = [["iam:PassRole"], ["arn:aws:iam::123456789012:role/cpsite-test-validator-task"]]
-      PushImages        = [["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"], ["arn:aws:ecr:us-east-1:123456789012:repository/cpsite-test/validator"]]
-      ReadMigrationLogs = [["logs:FilterLogEvents", "logs:GetLogEvents"], ["arn:aws:logs:us-east-1:123456789012:log-group:/cpsite-test/migrate:*"]]
-      RunMigration      = [["ecs:RunTask"], ["arn:aws:ecs:us-east-1:123456789012:task-definition/cpsite-test-migrate:*"]]
-      TagRevisions      = [["ecs:TagResource"], ["arn:aws:ecs:us-east-1:123456789012:task-definition/cpsite-test-*:*"]]
-      UpdateServices    = [["ecs:DescribeServices", "ecs:UpdateService"], ["arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/cpsite-test-validator"]]
-      WatchMigration    = [["ecs:DescribeTasks"], ["*"]]
-      WriteRevisions    = [["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"], ["*"]]
+      LogInToRegistry = [["ecr:GetAuthorizationToken"], ["*"]]
+      NoteImages      = [["ssm:GetParameter", "ssm:PutParameter"], ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/validator-image"]]
+      PassRoles       = [["iam:PassRole"], ["arn:aws:iam::123456789012:role/cpsite-test-validator-task"]]
+      PushImages      = [["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"], ["arn:aws:ecr:us-east-1:123456789012:repository/cpsite-test/validator"]]
+      ReadLogs        = [["logs:GetLogEvents"], ["arn:aws:logs:us-east-1:123456789012:log-group:/cpsite-test/migrate:*"]]
+      RunOnce         = [["ecs:RunTask"], ["arn:aws:ecs:us-east-1:123456789012:task-definition/cpsite-test-migrate:*", "arn:aws:ecs:us-east-1:123456789012:task-definition/cpsite-test-uploader:*"]]
+      TagRevisions    = [["ecs:TagResource"], ["arn:aws:ecs:us-east-1:123456789012:task-definition/cpsite-test-*:*"]]
+      UpdateServices  = [["ecs:DescribeServices", "ecs:UpdateService"], ["arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/cpsite-test-validator"]]
+      WatchTasks      = [["ecs:DescribeTasks"], ["*"]]
+      WriteRevisions  = [["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"], ["*"]]
     })
     error_message = "What pipelines do, and nothing else."
   }
 
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.deploy.statement : statement.sid => tolist(statement.condition)[0] if length(statement.condition) > 0 }) == jsonencode({
-      PassRoles      = { test = "StringEquals", values = ["ecs-tasks.amazonaws.com"], variable = "iam:PassedToService" }
-      RunMigration   = { test = "ArnEquals", values = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], variable = "ecs:cluster" }
-      TagRevisions   = { test = "StringEquals", values = ["RegisterTaskDefinition"], variable = "ecs:CreateAction" }
-      WatchMigration = { test = "ArnEquals", values = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], variable = "ecs:cluster" }
+      PassRoles    = { test = "StringEquals", values = ["ecs-tasks.amazonaws.com"], variable = "iam:PassedToService" }
+      RunOnce      = { test = "ArnEquals", values = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], variable = "ecs:cluster" }
+      TagRevisions = { test = "StringEquals", values = ["RegisterTaskDefinition"], variable = "ecs:CreateAction" }
+      WatchTasks   = { test = "ArnEquals", values = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], variable = "ecs:cluster" }
     })
     error_message = "Conditions."
   }

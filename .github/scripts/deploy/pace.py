@@ -1,0 +1,27 @@
+"""Waiting for AWS."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deploy.errors import DeployError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often to ask, and for how long, in seconds."""
+
+    poll_seconds: float
+    limit_seconds: float
+
+    def wait(self, ask: Callable[[], T | None], what: str) -> T:
+        """Return the first answer that is not None. Raises DeployError when the time is over."""
+        until = time.monotonic() + self.limit_seconds
+        while (answer := ask()) is None:
+            if time.monotonic() >= until:
+                raise DeployError(f"{what}: not within {self.limit_seconds / 60:.0f} minutes")
+            time.sleep(self.poll_seconds)
+        return answer
