@@ -57,7 +57,9 @@ class Command(BaseCommand):
         "Look at dead letters and send them back to the queue. A letter leaves the dead-letter "
         "queue only when the queue has it. Looking at letters hides them from others meanwhile. "
         "Safe to interrupt and to run again: Ctrl-C finishes the batch in hand and gives the rest "
-        "back; a second one breaks it off."
+        "back; a second one breaks it off. Exit status: 0 when done; 1 when SQS or the "
+        "configuration failed, there is no such letter, or some could not be sent or deleted; 2 "
+        "for an option that is not right; 130 or 143 when interrupted."
     )
     # Neither a database nor a working admin is needed.
     requires_system_checks: list[str] = []
