@@ -47,9 +47,6 @@ class MessageStatusView(APIView):
     #: Name of the client, once a token has told it.
     client = ""
 
-    def get_view_name(self) -> str:
-        return "Message"
-
     def get(self, request: Request, message_id: UUID) -> Response:
         """Tell what has become of one message."""
         self.started = time.perf_counter()

@@ -81,6 +81,7 @@ UNREADABLE: Final = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.NOT_IMPLEMENTED,
 )
+MESSAGES: Final = ["messages"]
 #: The statuses that tell when to come back.
 WAIT: Final = (
     HTTPStatus.CONFLICT,
@@ -99,6 +100,15 @@ IDEMPOTENCY_KEY: Final = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
 OPEN: Final[Any] = [{}]
 BEARER: Final[Any] = [{"bearer": []}]
 OPEN_OR_BEARER: Final[Any] = OPEN + BEARER
+
+#: What those need that say more than their text.
+_ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
+    exceptions.BodyTooLarge: (settings.MAX_BODY_BYTES,),
+    drf.UnsupportedMediaType: ("text/plain",),
+    drf.Throttled: (30,),
+}
+#: Of the example that goes through the answers.
+_EXAMPLE_ID: Final = "6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11"
 
 _STRING: Final = {"type": "string"}
 _MOMENT: Final = {"type": ["string", "null"], "format": "date-time"}
@@ -145,11 +155,43 @@ def _codes_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Sc
     return {status: _error(codes[status]) for status in sorted(codes)}
 
 
-def _responses(schemas: Mapping[int, Schema]) -> dict[tuple[int, str], OpenApiResponse]:
+def _responses(
+    schemas: Mapping[int, Schema], examples: Mapping[int, Mapping[str, Any]]
+) -> dict[tuple[int, str], OpenApiResponse]:
+    """Return the answers by status; `examples` are bodies, by status and by what they show."""
     return {
-        (status, CONTENT_TYPE): OpenApiResponse(schema, HTTPStatus(status).phrase)
+        (status, CONTENT_TYPE): OpenApiResponse(
+            schema,
+            HTTPStatus(status).phrase,
+            examples=[
+                OpenApiExample(name, value, response_only=True)
+                for name, value in examples.get(status, {}).items()
+            ],
+        )
         for status, schema in schemas.items()
     }
+
+
+def _examples_of(
+    refusals: Iterable[type[drf.APIException]],
+) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return the body of each refusal, by its status and code."""
+    bodies: dict[int, dict[str, dict[str, Any]]] = {
+        status.value: {
+            "bad_request": {"code": "bad_request", "detail": "The request is not acceptable."}
+        }
+        for status in UNREADABLE
+    }
+    for kind in refusals:
+        told = kind(*_ARGUMENTS.get(kind, ()))
+        bodies.setdefault(kind.status_code, {})[kind.default_code] = exceptions.body(told)
+    bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {
+        "internal_error": {
+            "code": "internal_error",
+            "detail": "Something went wrong on our side.",
+        }
+    }
+    return bodies
 
 
 def _header(name: str, schema: Schema, description: str, **options: Any) -> OpenApiParameter:
@@ -173,6 +215,15 @@ def _request_id(statuses: Iterable[int]) -> list[OpenApiParameter]:
 
 def _post() -> Any:
     schemas = {HTTPStatus.ACCEPTED.value: _ref("schemas", "Receipt"), **refusals()}
+    examples = _examples_of(REFUSALS)
+    examples[HTTPStatus.ACCEPTED] = {"queued": {"message_id": _EXAMPLE_ID, "status": "queued"}}
+    broken = drf.ValidationError(
+        {"data": {FIELD_NAMES[-1]: ["This field is required."]}}, "required"
+    )
+    examples[HTTPStatus.BAD_REQUEST] = {
+        exceptions.CONTRACT_BROKEN: exceptions.body(broken),
+        **examples[HTTPStatus.BAD_REQUEST],
+    }
     headers = [
         _header(
             "Idempotency-Key",
@@ -203,12 +254,13 @@ def _post() -> Any:
     ]
     return extend_schema(
         operation_id="send_message",
+        tags=MESSAGES,
         summary="Send a message",
         description="The answer 202 means that the message is safely queued and will be stored. "
         f"The body is at most {settings.MAX_BODY_BYTES} bytes of UTF-8.",
         auth=OPEN_OR_BEARER,
         request={CONTENT_TYPE: _ref("schemas", "Envelope")},
-        responses=_responses(schemas),
+        responses=_responses(schemas, examples),
         parameters=[*headers, *_request_id(schemas)],
         examples=[
             OpenApiExample(
@@ -229,9 +281,10 @@ def _get() -> Any:
     page = {(HTTPStatus.OK.value, "text/html"): OpenApiResponse(_STRING, "For a browser.")}
     return extend_schema(
         operation_id="describe_service",
+        tags=MESSAGES,
         summary="What this is; a form for browsers",
         auth=OPEN,
-        responses=_responses(schemas) | page,
+        responses=_responses(schemas, {}) | page,
         parameters=_request_id(schemas),
     )
 
@@ -243,6 +296,20 @@ def _status() -> Any:
         # Of what is no id, too.
         HTTPStatus.NOT_FOUND.value: _error([MessageUnknown.default_code, "not_found"]),
     }
+    queued = {
+        "message_id": _EXAMPLE_ID,
+        "status": Status.QUEUED.value,
+        "accepted_at": "2026-11-24T18:01:06.515536Z",
+        "stored_at": None,
+        "object_key": None,
+    }
+    stored = queued | {
+        "status": Status.STORED.value,
+        "stored_at": "2026-11-24T18:01:06.528219Z",
+        "object_key": f"messages/2026/11/24/{_EXAMPLE_ID}.json",
+    }
+    examples = _examples_of(STATUS_REFUSALS)
+    examples[HTTPStatus.OK] = {"stored": stored, "queued": queued}
     headers = [
         _header(
             "WWW-Authenticate",
@@ -261,11 +328,12 @@ def _status() -> Any:
     ]
     return extend_schema(
         operation_id="get_message_status",
+        tags=MESSAGES,
         summary="Ask what has become of a message",
         description="With the token of the client that sent it. The audit log, which is asked, may "
         "be a second behind, and forgets old messages when its operators prune it.",
         auth=BEARER,
-        responses=_responses(schemas),
+        responses=_responses(schemas, examples),
         parameters=[*headers, *_request_id(schemas)],
     )
 

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from validator import pages
 from validator.message_status import MessageStatusView
 from validator.schema import SchemaView
 from validator.views import MessageView
@@ -7,5 +8,6 @@ from validator.views import MessageView
 urlpatterns = [
     path("", MessageView.as_view(), name="messages"),
     path("messages/<uuid:message_id>/", MessageStatusView.as_view(), name="message-status"),
+    path("docs/", pages.docs, name="docs"),
     path("schema/", SchemaView.as_view(), name="schema"),
 ]

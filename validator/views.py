@@ -64,13 +64,7 @@ class MessageView(APIView):
     #: Set once there is a message, which a failed publish may still have brought to the queue.
     message_id: UUID | None = None
 
-    def get_view_name(self) -> str:
-        return "cpsite"
-
-    def get_serializer(self) -> EnvelopeSerializer:
-        """Give the browsable API's form something to fill in."""
-        data = dict.fromkeys(FIELD_NAMES, "some text")
-        return EnvelopeSerializer({"token": "your token", "data": data})
+    page = "validator/send.html"
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         self.started = time.perf_counter()
@@ -214,14 +208,14 @@ class MessageView(APIView):
                 "duration_ms": self._duration_ms(),
             },
         )
-        if code == CONTRACT_BROKEN:
-            metrics.contract_errors_total.labels(reason.removeprefix("contract_")).inc()
 
     def _account_refused(self, exc: Exception) -> None:
         code, reason = "internal_error", "internal_error"
         if isinstance(exc, APIException):
             code, reason = code_of(exc), reason_of(exc)
         metrics.messages_total.labels(code).inc()
+        if code == CONTRACT_BROKEN:
+            metrics.contract_errors_total.labels(reason.removeprefix("contract_")).inc()
         if isinstance(exc, Throttled) and not self.client:
             return  # a flood must not fill the log either
         address = source_ip(self.request)

@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from urllib.error import URLError
 
 from cpsite.devstack import configuration, embedded_aws
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.state.mkdir(parents=True, exist_ok=True)
+        if options.action != "run":
+            configuration.recall(options.state)
         config = configuration.read_configuration(
             options.state.resolve(), python=Path(sys.executable), ministack=options.ministack
         )
@@ -93,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: configuration.Configuration) -> int:
     with configuration.lock(config.state):
         configuration.check_ports(config)
+        configuration.remember(config)
         aws, validator, uploader = _children(config)
         supervisor = Supervisor([aws, validator, uploader], stop_order=[validator, uploader, aws])
         supervisor.install_signal_handlers()
@@ -109,6 +113,7 @@ def _run(config: configuration.Configuration) -> int:
         finally:
             tell("Stopping …")
             supervisor.stop()
+            configuration.forget(config)
     tell("Stopped.")
     return 0
 
@@ -186,7 +191,7 @@ def _print_banner(config: configuration.Configuration) -> None:
     from validator.tokens import parse_tokens
 
     token = next(iter(parse_tokens(config.api_tokens).values()))[0]
-    data = dict(zip(FIELD_NAMES, "abcd", strict=True))
+    data = dict(zip(FIELD_NAMES, ascii_lowercase, strict=False))
     print(
         BANNER.format(
             state=config.state,

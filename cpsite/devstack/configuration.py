@@ -5,9 +5,10 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOST: Final = "127.0.0.1"
@@ -116,16 +117,40 @@ def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configu
         state=state,
         python=python,
         ministack=ministack,
-        port=_port("PORT", 8000),
-        aws_port=_port("AWS_PORT", 4566),
-        validator_metrics_port=_port("VALIDATOR_METRICS_PORT", 9100),
-        uploader_metrics_port=_port("UPLOADER_METRICS_PORT", 9101),
+        port=read_port("PORT", 8000),
+        aws_port=read_port("AWS_PORT", 4566),
+        validator_metrics_port=read_port("VALIDATOR_METRICS_PORT", 9100),
+        uploader_metrics_port=read_port("UPLOADER_METRICS_PORT", 9101),
         visibility_timeout_seconds=_number("VISIBILITY_TIMEOUT_SECONDS", 60, most=43_200),
         region=os.environ.get("AWS_REGION") or "us-east-1",
         api_tokens=os.environ.get("API_TOKENS") or saved["token"],
         secret_key=saved["secret_key"],
         admin_password=saved["admin_password"],
     )
+
+
+def remember(configuration: Configuration) -> None:
+    """Note for `make send` and the like what a running stack was given: its ports and tokens."""
+    path = _running(configuration.state)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    given = {name: str(port) for name, port in configuration.ports.items()}
+    path.write_text(json.dumps({**given, "API_TOKENS": configuration.api_tokens}))
+
+
+def recall(state: Path) -> None:
+    """Put what the running stack was given into the environment, where that says nothing else."""
+    if _running(state).exists():
+        for name, value in json.loads(_running(state).read_text()).items():
+            os.environ.setdefault(name, value)
+
+
+def forget(configuration: Configuration) -> None:
+    _running(configuration.state).unlink(missing_ok=True)
+
+
+def _running(state: Path) -> Path:
+    return state / "running.json"
 
 
 def _saved_secrets(path: Path) -> dict[str, str]:
@@ -149,12 +174,20 @@ def _number(name: str, default: int, *, most: int) -> int:
     return int(text)
 
 
-def _port(name: str, default: int) -> int:
+def read_port(name: str, default: int) -> int:
+    """Return the port in the environment variable `name`. Raises CannotStart when it is none."""
     return _number(name, default, most=65_535)
 
 
-def check_ports(configuration: Configuration) -> None:
-    """Raise CannotStart when a port is in use, or is meant for two things."""
+class HasPorts(Protocol):
+    """What listens on ports, each set by a variable."""
+
+    @property
+    def ports(self) -> Mapping[str, int]: ...
+
+
+def check_ports(configuration: HasPorts, command: str = "make run") -> None:
+    """Raise CannotStart when a port of `command` is in use, or is meant for two things."""
     ports = configuration.ports
     for name, port in ports.items():
         others = [other for other in ports if other != name and ports[other] == port]
@@ -168,16 +201,19 @@ def check_ports(configuration: Configuration) -> None:
             except OSError as exc:
                 raise CannotStart(
                     f"Port {port} on {HOST} is in use. Free it, or choose another: "
-                    f"{name}={port + 10_000 if port < 50_000 else port - 10_000} make run"  # noqa: PLR2004
+                    f"{name}={port + 10_000 if port < 50_000 else port - 10_000} {command}"  # noqa: PLR2004
                 ) from exc
 
 
-def lock(state: Path) -> IO[str]:
-    """Take the state directory for this run; keep what is returned. Raises CannotStart."""
+def lock(state: Path, command: str = "make run") -> IO[str]:
+    """Take the state directory for this run of `command`; keep what is returned.
+
+    Raises CannotStart.
+    """
     file = (state / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         file.close()
-        raise CannotStart(f"Another `make run` is using {state}.") from exc
+        raise CannotStart(f"Another `{command}` is using {state}.") from exc
     return file

@@ -54,7 +54,7 @@ def broken_fields(rng: random.Random, marker: str) -> dict[str, Any]:
         case 2:
             data[name] = rng.choice(("", " ", "\n\t"))
         case 3:
-            data["field5"] = WORD
+            data["field9"] = WORD
         case _:
             data[name] = f"{WORD}\0"
     return data

@@ -246,14 +246,19 @@ def test_a_child_that_cannot_start_is_told_with_its_last_lines(devstack):
 
 
 def test_a_message_sent_from_the_shell_is_stored(devstack):
-    devstack.start()
+    run = devstack.start(API_TOKENS="a-token-of-this-run")
+    # From another shell, which knows neither the ports nor the token.
+    for name in devstack.ports:
+        del devstack.environment[name]
     sent = devstack.run("manage", "send", "--wait")
     assert sent.returncode == 0, sent.stderr
+    remembered = devstack.state / "running.json"
+    assert remembered.stat().st_mode & 0o777 == 0o600
     accepted = json.loads(sent.stdout.partition("202 ")[2].partition("\n")[0])
-    assert (
-        f"stored as messages/{devstack.objects()[accepted['message_id']]['accepted_at'][:4]}"
-        in (sent.stdout)
-    )
+    assert re.search(rf"stored as messages/.*{accepted['message_id']}\.json", sent.stdout)
+    run.signal(signal.SIGINT)
+    assert run.wait() == 0
+    assert not remembered.exists()
 
 
 def test_objects_without_a_running_stack_says_so(devstack):

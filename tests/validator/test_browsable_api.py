@@ -1,22 +1,60 @@
-"""The page that a browser gets at `/`."""
+"""What browsers get: the page at `/`, the answers of the API as pages, and `/docs/`."""
 
 import json
+import re
 
 import pytest
+from django.contrib.staticfiles import finders
 
 from tests import factories
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-@pytest.mark.django_db
-def test_the_page_has_a_form_with_an_example(client):
-    answer = client.get("/", headers=BROWSER)
-    page = answer.content.decode()
-    assert answer.status_code == 200
-    assert "<textarea" in page
+def _page(client, path="/"):
+    answer = client.get(path, headers=BROWSER)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/html; charset=utf-8")
+    return answer.content.decode()
+
+
+def test_the_page_has_a_form_with_a_field_each(client):
+    page = _page(client)
+    fields = re.findall(r'<(?:input|textarea) id="(\w+)"', page)
+    assert fields == ["token", "field1", "field2", "field3", "field4", "key"]
+    labels = re.findall(r'<label for="(\w+)"', page)
+    assert labels == fields
     assert "&quot;field4&quot;: &quot;some text&quot;" in page
-    assert "your token" in page
+
+
+def test_it_states_the_limits_that_hold(client, settings):
+    settings.MAX_FIELD_LENGTH, settings.MAX_BODY_BYTES = 1234, 5678
+    page = _page(client)
+    assert "at most 1234 characters" in page
+    assert "over 5678 bytes" in page
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_a_page_loads_nothing_from_elsewhere(client, path):
+    answer = client.get(path, headers=BROWSER)
+    policy = answer["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe-eval" not in policy
+    page = answer.content.decode()
+    assets = re.findall(r'(?:src|rel="(?:icon|stylesheet)" href)="(.*?)"', page)
+    assert len(assets) >= 3
+    for asset in assets:
+        assert asset.startswith("/static/")
+        assert finders.find(asset.removeprefix("/static/")), asset
+    assert "<script>" not in page
+    assert "style=" not in page
+
+
+def test_the_documentation_names_the_schema(client):
+    assert 'data-schema="/schema/"' in _page(client, "/docs/")
+
+
+def test_the_documentation_is_only_read(client):
+    assert client.post("/docs/").status_code == 405
 
 
 @pytest.mark.django_db

@@ -16,6 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
 from rest_framework.exceptions import APIException
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import unsupported_method
@@ -220,3 +221,42 @@ def test_the_api_keeps_to_it(case):
 def test_what_it_allows_is_refused_to_a_stranger(case):
     code = _call(case).json()["code"]
     assert code in {"token_missing", "token_unknown"}
+
+
+# --- What people and generators are given ------------------------------------------------------
+
+
+def _examples():
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                for media in answer.get("content", {}).values():
+                    for name, example in media.get("examples", {}).items():
+                        yield pytest.param(
+                            media["schema"], example["value"], id=f"{method} {path} {status} {name}"
+                        )
+
+
+@pytest.mark.parametrize(("schema_of_answer", "example"), list(_examples()))
+def test_its_examples_are_answers(schema_of_answer, example):
+    whole = {"components": DOCUMENT["components"], **schema_of_answer}
+    Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)
+
+
+def test_each_code_has_an_example():
+    shown = {
+        example["value"]["code"]
+        for operation in (POST, DOCUMENT["paths"]["/messages/{message_id}/"]["get"])
+        for answer in operation["responses"].values()
+        for example in answer["content"]["application/json"]["examples"].values()
+        if "code" in example["value"]
+    }
+    ours = _codes(POST) | _codes(DOCUMENT["paths"]["/messages/{message_id}/"])
+    # Which is what the path of no message answers.
+    assert shown == ours - {"not_found"} - set(schema.FIELD_CODES)
+
+
+def test_the_committed_document_is_the_one_that_is_served():
+    """`make schema` writes it anew."""
+    committed = (Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
+    assert yaml.safe_load(committed) == DOCUMENT

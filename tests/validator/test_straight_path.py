@@ -12,7 +12,7 @@ BODIES = {
     "no token": json.dumps({"data": factories.fields()}),
     "wrong token": json.dumps(factories.envelope(token="nobodys")),
     "a field missing": json.dumps(factories.envelope(data={"field1": "x"})),
-    "a field too many": json.dumps(factories.envelope(data=factories.fields(field5="x"))),
+    "a field too many": json.dumps(factories.envelope(data=factories.fields(field9="x"))),
     "not JSON": "{",
     "a list": "[]",
     "empty": "",

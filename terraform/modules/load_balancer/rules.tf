@@ -73,14 +73,16 @@ resource "aws_lb_listener_rule" "operators_only" {
   tags = { Name = "operators-only" }
 }
 
+# A rule takes five patterns.
 resource "aws_lb_listener_rule" "api" {
+  for_each = local.public_paths
+
   listener_arn = local.listener_arn
-  priority     = 40
+  priority     = each.value.priority
 
   condition {
     path_pattern {
-      # /static/ is what the form at / looks with.
-      values = ["/", "/messages/*", "/schema/", "/health/*", "/static/*"]
+      values = each.value.paths
     }
   }
 
@@ -89,10 +91,16 @@ resource "aws_lb_listener_rule" "api" {
     target_group_arn = aws_lb_target_group.validator.arn
   }
 
-  tags = { Name = "api" }
+  tags = { Name = each.key }
 }
 
 locals {
+  public_paths = {
+    api = { priority = 40, paths = ["/", "/messages/*", "/health/*"] }
+    # /static/ is what the pages look with.
+    pages = { priority = 41, paths = ["/docs/", "/schema/", "/static/*"] }
+  }
+
   operator_paths = {
     grafana = { priority = 20, path = "/grafana*", target_group_arn = aws_lb_target_group.grafana.arn }
     admin   = { priority = 21, path = "/admin*", target_group_arn = aws_lb_target_group.validator.arn }

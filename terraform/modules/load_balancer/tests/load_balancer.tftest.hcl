@@ -62,7 +62,8 @@ run "rules_and_their_order" {
         aws_lb_listener_rule.operators["grafana"],
         aws_lb_listener_rule.operators["admin"],
         aws_lb_listener_rule.operators_only,
-        aws_lb_listener_rule.api,
+        aws_lb_listener_rule.api["api"],
+        aws_lb_listener_rule.api["pages"],
         ] : {
         priority = rule.priority
         paths    = flatten([for condition in rule.condition : [for path in condition.path_pattern : sort(path.values)]])
@@ -74,7 +75,8 @@ run "rules_and_their_order" {
       { action = "grafana", paths = ["/grafana*"], priority = 20, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
       { action = "validator", paths = ["/admin*"], priority = 21, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
       { action = "403", paths = ["/admin*", "/grafana*"], priority = 30, sources = [] },
-      { action = "validator", paths = ["/", "/health/*", "/messages/*", "/schema/", "/static/*"], priority = 40, sources = [] },
+      { action = "validator", paths = ["/", "/health/*", "/messages/*"], priority = 40, sources = [] },
+      { action = "validator", paths = ["/docs/", "/schema/", "/static/*"], priority = 41, sources = [] },
     ])
     error_message = "No metrics; Grafana and admin for operators, and for nobody else; then the API."
   }
@@ -85,7 +87,7 @@ run "rules_and_their_order" {
   }
 
   assert {
-    condition     = alltrue([for rule in [aws_lb_listener_rule.metrics_never, aws_lb_listener_rule.operators["admin"], aws_lb_listener_rule.operators_only, aws_lb_listener_rule.api] : endswith(rule.listener_arn, "/http")])
+    condition     = alltrue([for rule in [aws_lb_listener_rule.metrics_never, aws_lb_listener_rule.operators["admin"], aws_lb_listener_rule.operators_only, aws_lb_listener_rule.api["api"], aws_lb_listener_rule.api["pages"]] : endswith(rule.listener_arn, "/http")])
     error_message = "Without a certificate, HTTP serves."
   }
 }
@@ -108,7 +110,7 @@ run "https" {
   }
 
   assert {
-    condition     = alltrue([for rule in [aws_lb_listener_rule.metrics_never, aws_lb_listener_rule.operators["grafana"], aws_lb_listener_rule.operators["admin"], aws_lb_listener_rule.operators_only, aws_lb_listener_rule.api] : endswith(rule.listener_arn, "/https")])
+    condition     = alltrue([for rule in [aws_lb_listener_rule.metrics_never, aws_lb_listener_rule.operators["grafana"], aws_lb_listener_rule.operators["admin"], aws_lb_listener_rule.operators_only, aws_lb_listener_rule.api["api"], aws_lb_listener_rule.api["pages"]] : endswith(rule.listener_arn, "/https")])
     error_message = "All rules are HTTPS's."
   }
 

@@ -1,0 +1,173 @@
+"""The API's pages: people read the contract at `/` and try it there; `/docs/` has all of it."""
+
+import json
+import re
+import shlex
+import subprocess
+
+from tests import factories
+from tests.waiting import wait_for
+
+TOKEN = "alice-token-1"
+
+
+def _fill(page, **changes):
+    page.get_by_label("Token", exact=True).fill(changes.pop("token", TOKEN))
+    for name, text in factories.fields(**changes).items():
+        page.get_by_label(name).fill(text)
+
+
+def _send(page):
+    page.get_by_role("button", name="Send").click()
+    page.locator("#result").wait_for(state="visible")
+
+
+def _status(page):
+    return page.locator("#result-status").inner_text()
+
+
+def test_the_form_sends_a_message_and_follows_it_to_s3(page, site, picture, is_accessible, fits):
+    page.goto("/")
+    picture(page, "api")
+    is_accessible(page)
+    fits(page)
+    site.uploader()
+    _fill(page, field4="四 'quoted' \"twice\"\nand a line")
+    _send(page)
+    assert _status(page).startswith("202")
+    page.get_by_text(re.compile(r"Stored as messages/.*\.json")).wait_for()
+    picture(page, "api-accepted")
+    is_accessible(page)
+    (key,) = site.bucket.keys()
+    assert json.loads(site.bucket.read(key))["data"]["field4"] == "四 'quoted' \"twice\"\nand a line"
+
+
+def test_errors_stand_beside_their_fields(page, picture, is_accessible, fits):
+    page.goto("/")
+    _fill(page, field2=" ", field4="")
+    _send(page)
+    assert _status(page).startswith("400")
+    wrong = page.locator("[aria-invalid=true]")
+    assert [field.get_attribute("name") for field in wrong.all()] == ["field2", "field4"]
+    assert page.locator("#error-field4").inner_text() == "This field may not be blank."
+    assert page.evaluate("document.activeElement.name") == "field2"
+    picture(page, "api-refused")
+    is_accessible(page)
+    fits(page)
+    _fill(page)
+    _send(page)
+    page.get_by_text("202").first.wait_for()
+    assert wrong.count() == 0
+
+
+def test_a_wrong_token_is_told_beside_it(page):
+    page.goto("/")
+    _fill(page, token="a-token-of-nobody")
+    _send(page)
+    assert _status(page).startswith("401")
+    assert page.locator("#error-token").inner_text() == "The token is not known."
+    _fill(page, token="")
+    _send(page)
+    page.get_by_text("A token is required").first.wait_for()
+
+
+def test_an_idempotency_key_is_sent_and_complained_of(page, site):
+    page.goto("/")
+    page.get_by_text("Idempotency-Key").first.click()
+    _fill(page)
+    page.get_by_label("A name for this request").fill("order-1")
+    _send(page)
+    first = page.locator("#result-body").inner_text()
+    page.evaluate("document.getElementById('result').hidden = true")
+    _send(page)
+    assert page.locator("#result-body").inner_text() == first
+    assert site.queue.count()["visible"] == 1
+    page.evaluate("document.getElementById('result').hidden = true")
+    _fill(page, field1="other")
+    _send(page)
+    assert _status(page).startswith("422")
+    assert "with other data" in page.locator("#error-key").inner_text()
+
+
+def test_its_curl_line_sends_what_the_form_would(page, site):
+    page.goto("/")
+    _fill(page, field3="l'été \"chaud\"")
+    line = page.locator("#curl").inner_text()
+    assert TOKEN not in line
+    # As pasted into a shell with a TOKEN.
+    done = subprocess.run(
+        ["sh", "-c", f"TOKEN={shlex.quote(TOKEN)}; {line}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "202 Accepted" in done.stdout
+    (body,) = site.queue.bodies()
+    assert json.loads(json.loads(body)["body"])["data"]["field3"] == "l'été \"chaud\""
+
+
+def test_it_works_by_the_keyboard_alone(page, site):
+    page.goto("/")
+    page.locator("#token").focus()
+    for text in (TOKEN, "one", "two", "three", "four"):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # past the Idempotency-Key
+    page.keyboard.press("Enter")
+    page.locator("#result").wait_for(state="visible")
+    assert _status(page).startswith("202")
+
+
+def test_it_says_when_to_come_back(page, site):
+    site.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    site.started[0].stop()
+    site._start("validator-without-sqs", ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"])
+    wait_for(lambda: site.get("/health/live")[0] == 200, "the validator")
+    page.goto("/")
+    _fill(page)
+    _send(page)
+    assert _status(page).startswith("503")
+    assert re.search(r"Come back after \d+ s", page.locator("#result-note").inner_text())
+
+
+def test_it_fits_a_phone(phone, picture, fits, is_accessible):
+    phone.goto("/")
+    _fill(phone, field1="x" * 200, field2=" ")
+    _send(phone)
+    fits(phone)
+    is_accessible(phone)
+    picture(phone, "api-phone")
+
+
+def test_it_is_readable_in_the_dark(page, is_accessible, picture):
+    page.emulate_media(color_scheme="dark")
+    page.goto("/")
+    _fill(page, field2=" ")
+    _send(page)
+    is_accessible(page)
+    picture(page, "api-dark")
+
+
+def test_a_message_has_a_page(page, site):
+    accepted = site.post(factories.fields())[1]
+    page.set_extra_http_headers({"Authorization": f"Bearer {TOKEN}"})
+    page.goto(f"/messages/{accepted['message_id']}/")
+    page.get_by_text('"status"').wait_for()
+
+
+def test_the_documentation_shows_the_schema_and_tries_it(page, picture, fits):
+    page.goto("/docs/")
+    page.get_by_text("Send a message").first.wait_for()
+    fits(page)
+    picture(page, "docs")
+    page.get_by_text("Send a message").first.click()
+    page.get_by_text("contract_broken").first.wait_for()
+    page.get_by_role("button", name="Execute").first.click()
+    page.locator(".live-responses-table").get_by_text("token_unknown").first.wait_for()
+    picture(page, "docs-tried")
+
+
+def test_the_documentation_fits_a_phone(phone, fits):
+    phone.goto("/docs/")
+    phone.get_by_text("Send a message").first.wait_for()
+    fits(phone)
