@@ -99,9 +99,8 @@ COPY --from=program /app ./
 USER 10001:10001
 ENV UPLOADER_HEARTBEAT_FILE=/tmp/uploader-heartbeat
 EXPOSE 9101
-# Each check starts Python and Django, which takes a part of a vCPU for seconds.
-HEALTHCHECK --interval=60s --timeout=30s --start-period=60s --retries=3 \
-  CMD ["python", "manage.py", "check_uploader"]
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-m", "uploader.liveness"]
 CMD ["python", "manage.py", "run_uploader"]
 # Last, because they change with each commit.
 ARG VERSION=0.1.0

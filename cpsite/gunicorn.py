@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,11 @@ def on_starting(_server: Any) -> None:
         sys.exit(f"cpsite: {exc}")
     from django.urls import get_resolver
 
-    from cpsite import aws
+    from cpsite import aws, process_metrics
 
     _limits()
+    with suppress(OSError):  # no Linux: there will be no such metrics either
+        process_metrics.booted_at()
     # What the first request would import, in each process anew.
     get_resolver().url_patterns  # noqa: B018
     aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))

@@ -7,6 +7,7 @@ all, so that it does not matter which worker answers. Where there is no /proc, t
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from prometheus_client.metrics_core import Metric
 
 #: Looks at all processes in which one may end before their sum is taken without it.
 LOOKS: Final = 5
+
+PROC: Final = Path("/proc")
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +52,7 @@ class ServiceProcesses:
     `proc` is where the kernel's view of processes is mounted.
     """
 
-    def __init__(self, master: int, *, proc: Path = Path("/proc")) -> None:
+    def __init__(self, master: int, *, proc: Path = PROC) -> None:
         self._master = master
         self._proc = proc
 
@@ -94,7 +97,7 @@ class ServiceProcesses:
             memory_bytes=sum(self._memory_bytes(*found) for found in zip(pids, stats, strict=True)),
             open_files=max(map(self._open_files, pids)),
             max_files=self._max_files(),
-            started_at=self._booted_at() + master.started_ticks / _TICKS,
+            started_at=booted_at(self._proc) + master.started_ticks / _TICKS,
         )
 
     def _look(self) -> tuple[_Stat, dict[int, _Stat]]:
@@ -159,8 +162,15 @@ class ServiceProcesses:
                 return float(line.split()[3].replace("unlimited", "inf"))
         raise OSError("limits without the number of open files")
 
-    def _booted_at(self) -> float:
-        for line in (self._proc / "stat").read_text().splitlines():
-            if line.startswith("btime "):
-                return float(line.split()[1])
-        raise OSError("stat without the time of boot")
+
+@cache
+def booted_at(proc: Path = PROC) -> float:
+    """Return when the machine was started, as Unix time in seconds. Raises OSError.
+
+    The kernel's figure moves with each correction of the clock, and a service would seem to have
+    started again: it is read once, before gunicorn forks.
+    """
+    for line in (proc / "stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise OSError("stat without the time of boot")

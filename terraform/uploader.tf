@@ -45,11 +45,8 @@ module "uploader" {
       mounts  = local.scratch
       # Longer than UPLOADER_STOP_SECONDS.
       stop_timeout_seconds = 30
-      # Each check starts Python and Django, which takes a part of a vCPU for seconds.
       health_check = {
-        command              = ["CMD", "python", "manage.py", "check_uploader"]
-        interval_seconds     = 60
-        timeout_seconds      = 30
+        command              = ["CMD", "python", "-m", "uploader.liveness"]
         start_period_seconds = 60
       }
     }

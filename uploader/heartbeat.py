@@ -131,13 +131,3 @@ class Heartbeat:
         except OSError as exc:
             # A full disk must not stop the worker; its health check will tell.
             logger.warning("heartbeat_not_written", extra={"error": type(exc).__name__})
-
-
-def age(path: Path) -> float | None:
-    """Return the seconds since the file was written, or None when there is none to read."""
-    try:
-        seconds = time.monotonic() - float(path.read_text())
-    except (OSError, ValueError):
-        return None
-    # From before the host was started anew.
-    return seconds if seconds >= 0 else None

@@ -1,11 +1,15 @@
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from tests.waiting import wait_for
-from uploader import heartbeat, metrics
-from uploader.heartbeat import STUCK_SECONDS, Heartbeat, age
+from uploader import heartbeat, liveness, metrics
+from uploader.heartbeat import STUCK_SECONDS, Heartbeat
+from uploader.liveness import age
 
 
 @pytest.fixture
@@ -147,3 +151,40 @@ def test_check_uploader_turns_red_when_the_signs_of_life_stop(path, clock):
 def test_check_uploader_is_red_without_a_worker(path):
     with pytest.raises(CommandError, match="No uploader is running"):
         call_command("check_uploader")
+
+
+def _health_check(path, *options):
+    """Run what the container runs."""
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "uploader.liveness", *options],
+        cwd=Path(__file__).parents[2],
+        env={"UPLOADER_HEARTBEAT_FILE": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_health_check_says_the_same_and_starts_no_django(path):
+    absent = _health_check(path)
+    assert absent.returncode == 1
+    assert "No uploader is running" in absent.stderr
+    Heartbeat(path).check()
+    alive = _health_check(path)
+    assert alive.returncode == 0
+    assert "last sign of life" in alive.stdout
+    assert "django" not in alive.stderr
+    assert _health_check(path, "--max-age", "0").returncode == 1
+
+
+def test_both_look_at_the_same_file_by_default():
+    code = "from django.conf import settings; print(settings.UPLOADER_HEARTBEAT_FILE)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={"DJANGO_SETTINGS_MODULE": "cpsite.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.strip() == str(liveness.DEFAULT_FILE)
