@@ -6,6 +6,7 @@ module "network" {
   availability_zone_count = var.availability_zone_count
   enable_endpoints        = var.private_tasks
   enable_execute_command  = var.enable_execute_command
+  enable_remote_write     = var.remote_write_url != null
   enable_flow_logs        = var.enable_flow_logs
   log_retention_days      = var.log_retention_days
 }

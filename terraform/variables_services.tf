@@ -73,7 +73,7 @@ variable "monitoring_images" {
 }
 
 variable "remote_write_url" {
-  description = "Remote write URL of a workspace of Amazon Managed Prometheus in this account, where all metrics go as well; null for none. With private_tasks the VPC needs an endpoint for aps-workspaces."
+  description = "Remote write URL of a workspace of Amazon Managed Prometheus in this account, where all metrics go as well; null for none."
   type        = string
   default     = null
 }

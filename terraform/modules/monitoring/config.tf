@@ -32,7 +32,12 @@ locals {
     },
     {
       for name in fileset("${path.module}/files/dashboards", "*.json") :
-      "grafana/dashboards/${name}" => file("${path.module}/files/dashboards/${name}")
+      # Where panels find the runbooks. The files are dashboards without it, too: then links name the page.
+      "grafana/dashboards/${name}" => replace(
+        file("${path.module}/files/dashboards/${name}"),
+        "\"query\": \"#\"",
+        "\"query\": ${jsonencode(var.repository_url == null ? "#" : "${trimsuffix(var.repository_url, "/")}/")}",
+      )
     },
   )
 

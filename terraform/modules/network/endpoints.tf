@@ -4,6 +4,7 @@ locals {
   interface_services = concat(
     ["sqs", "ssm", "ecr.api", "ecr.dkr", "logs", "sns"],
     var.enable_execute_command ? ["ssmmessages"] : [],
+    var.enable_remote_write ? ["aps-workspaces"] : [],
   )
 }
 

@@ -37,6 +37,12 @@ variable "enable_execute_command" {
   default     = false
 }
 
+variable "enable_remote_write" {
+  description = "Whether the endpoints include the one of Amazon Managed Service for Prometheus."
+  type        = bool
+  default     = false
+}
+
 variable "enable_flow_logs" {
   description = "Whether the VPC's flow logs go to CloudWatch Logs."
   type        = bool

@@ -63,6 +63,11 @@ run "alerts_name_runbooks_by_path" {
   }
 
   assert {
+    condition     = alltrue([for name in fileset("files/dashboards", "*.json") : aws_s3_object.config["grafana/dashboards/${name}"].content == file("files/dashboards/${name}")])
+    error_message = "Dashboards are delivered as they were tested."
+  }
+
+  assert {
     condition     = !can(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).remote_write)
     error_message = "Metrics stay here."
   }
@@ -78,6 +83,11 @@ run "alerts_link_to_runbooks" {
   assert {
     condition     = strcontains(yamldecode(aws_s3_object.config["prometheus/alertmanager.yml"].content).receivers[0].sns_configs[0].message, "\nRunbook: https://github.com/octo/cpsite/blob/main/{{ .Annotations.runbook }}\n")
     error_message = "With one there is."
+  }
+
+  assert {
+    condition     = alltrue([for name in fileset("files/dashboards", "*.json") : jsondecode(aws_s3_object.config["grafana/dashboards/${name}"].content).templating.list[0].query == "https://github.com/octo/cpsite/blob/main/"])
+    error_message = "Panels lead there, too."
   }
 }
 

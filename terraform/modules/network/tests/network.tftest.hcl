@@ -109,6 +109,20 @@ run "execute_command_needs_an_endpoint" {
   }
 }
 
+run "remote_write_needs_an_endpoint" {
+  command = plan
+
+  variables {
+    enable_endpoints    = true
+    enable_remote_write = true
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_endpoint.interface), "aps-workspaces")
+    error_message = "Prometheus writes to aps-workspaces."
+  }
+}
+
 run "one_zone_is_refused" {
   command = plan
 

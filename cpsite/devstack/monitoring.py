@@ -1,0 +1,197 @@
+"""`make monitoring`: Prometheus and Alertmanager beside a running `make run`."""
+
+import argparse
+import os
+import shutil
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+
+import yaml
+
+from cpsite.devstack import configuration, monitoring_files
+from cpsite.devstack.configuration import HOST, ROOT, CannotStart
+from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
+
+BANNER = """
+Prometheus reads both services, with the rules and the configuration of production. Ctrl-C stops it;
+what it holds stays in {state}.
+
+  Prometheus    {prometheus}/targets   is every service read?
+                {prometheus}/alerts    which alert would fire?
+  Alertmanager  {alertmanager}   what would be sent; here nothing is
+
+The dashboards are for Grafana, which `docker compose up` brings along; `make dashboard-svg` draws
+them without it.
+"""
+
+#: Programs by the names that packages give them, the first of which is used.
+PROMETHEUS: Final = ("prometheus",)
+ALERTMANAGER: Final = ("alertmanager", "prometheus-alertmanager")
+
+HOW_TO_INSTALL: Final = """{name} is not installed. On Debian and Ubuntu:
+  sudo apt-get install --no-install-recommends prometheus prometheus-alertmanager
+  sudo systemctl disable --now prometheus prometheus-alertmanager
+On macOS: brew install prometheus, and Alertmanager from https://prometheus.io/download/"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where everything is; `state` is a directory."""
+
+    state: Path
+    prometheus: str
+    alertmanager: str
+    prometheus_port: int
+    alertmanager_port: int
+    validator_metrics_port: int
+    uploader_metrics_port: int
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port that is listened on here, by the variable that sets it."""
+        return {
+            "PROMETHEUS_PORT": self.prometheus_port,
+            "ALERTMANAGER_PORT": self.alertmanager_port,
+        }
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """The address of each job of prometheus.yml."""
+        return {
+            "validator": f"{HOST}:{self.validator_metrics_port}",
+            "uploader": f"{HOST}:{self.uploader_metrics_port}",
+            "prometheus": f"{HOST}:{self.prometheus_port}",
+            "alertmanager": f"{HOST}:{self.alertmanager_port}",
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m cpsite.devstack.monitoring",
+        description="Run Prometheus and Alertmanager beside a running `make run`.",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(os.environ.get("DEVSTACK_STATE") or ROOT / "var") / "monitoring",
+        help="directory to keep everything in (default: monitoring in that of `make run`)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        return _run(_read_settings(options.state))
+    except (CannotStart, ChildFailed) as exc:
+        print(f"cpsite: {exc}", file=sys.stderr)
+        return 1
+
+
+def _read_settings(state: Path) -> Settings:
+    """Read the environment, and find the programs. Raises CannotStart."""
+    return Settings(
+        state=state.resolve(),
+        prometheus=_program("Prometheus", PROMETHEUS),
+        alertmanager=_program("Alertmanager", ALERTMANAGER),
+        prometheus_port=configuration.read_port("PROMETHEUS_PORT", 9090),
+        alertmanager_port=configuration.read_port("ALERTMANAGER_PORT", 9093),
+        validator_metrics_port=configuration.read_port("VALIDATOR_METRICS_PORT", 9100),
+        uploader_metrics_port=configuration.read_port("UPLOADER_METRICS_PORT", 9101),
+    )
+
+
+def _program(name: str, candidates: Sequence[str]) -> str:
+    for candidate in candidates:
+        found = shutil.which(candidate)
+        if found:
+            return found
+    raise CannotStart(HOW_TO_INSTALL.format(name=name))
+
+
+def _run(settings: Settings) -> int:
+    for job in ("validator", "uploader"):
+        if not _answers(f"http://{settings.targets[job]}/metrics"):
+            raise CannotStart(
+                f"Nothing answers at http://{settings.targets[job]}/metrics: is `make run` running?"
+            )
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with configuration.lock(settings.state, "make monitoring"):
+        configuration.check_ports(settings, "make monitoring")
+        _write_files(settings)
+        children = alertmanager, prometheus = _children(settings)
+        supervisor = Supervisor(children, stop_order=[prometheus, alertmanager])
+        supervisor.install_signal_handlers()
+        try:
+            for child in children:
+                supervisor.start(child)
+            print(BANNER.format(state=settings.state, **_urls(settings)), flush=True)
+            supervisor.watch()
+        except Stopped:
+            pass
+        finally:
+            tell("Stopping …")
+            supervisor.stop()
+    tell("Stopped.")
+    return 0
+
+
+def _urls(settings: Settings) -> Mapping[str, str]:
+    return {name: f"http://{settings.targets[name]}" for name in ("prometheus", "alertmanager")}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10):  # noqa: S310 - our own address
+            return True
+    except (URLError, OSError):
+        return False
+
+
+def _write_files(settings: Settings) -> None:
+    for name, made in (
+        ("prometheus.yml", monitoring_files.prometheus_configuration("local", settings.targets)),
+        ("alertmanager.yml", monitoring_files.alertmanager_configuration("local")),
+    ):
+        (settings.state / name).write_text(yaml.safe_dump(made, sort_keys=False))
+
+
+def _children(settings: Settings) -> tuple[Child, Child]:
+    """Return Alertmanager and Prometheus, in the order of their start."""
+    urls = _urls(settings)
+    return (
+        Child(
+            name="alertmanager",
+            command=[
+                settings.alertmanager,
+                f"--config.file={settings.state / 'alertmanager.yml'}",
+                f"--storage.path={settings.state / 'alertmanager'}",
+                f"--web.listen-address={settings.targets['alertmanager']}",
+                f"--web.external-url={urls['alertmanager']}",
+                "--cluster.listen-address=",
+            ],
+            environment=os.environ,
+            is_ready=lambda: _answers(f"{urls['alertmanager']}/-/ready"),
+            log=settings.state / "alertmanager.log",
+        ),
+        Child(
+            name="prometheus",
+            command=[
+                settings.prometheus,
+                f"--config.file={settings.state / 'prometheus.yml'}",
+                f"--storage.tsdb.path={settings.state / 'prometheus'}",
+                # As in production.
+                "--storage.tsdb.retention.size=10GB",
+                f"--web.listen-address={settings.targets['prometheus']}",
+                f"--web.external-url={urls['prometheus']}",
+            ],
+            environment=os.environ,
+            is_ready=lambda: _answers(f"{urls['prometheus']}/-/ready"),
+            log=settings.state / "prometheus.log",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

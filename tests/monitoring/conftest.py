@@ -1,0 +1,246 @@
+"""The real Prometheus and Alertmanager, the services between gates, and somebody who is told."""
+
+import json
+import os
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from cpsite.devstack import monitoring_files
+from cpsite.devstack.monitoring import ALERTMANAGER, PROMETHEUS
+from cpsite.devstack.monitoring_files import RULES
+from tests.end_to_end.conftest import Services, free_port, services
+from tests.monitoring.prometheus import Prometheus
+from tests.monitoring.scaling import scaled, scaled_configuration, scaled_rules
+from tests.waiting import wait_for
+
+__all__ = ["services"]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """A database that a test can lock."""
+    return f"sqlite:///{tmp_path / 'audit.sqlite3'}"
+
+
+class Gate:
+    """A port that leads to another one, for as long as it is open."""
+
+    def __init__(self, endpoint: str) -> None:
+        target = urlsplit(endpoint)
+        gate = self
+
+        class Forward(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                if not gate.is_open:
+                    return
+                address = (str(target.hostname), int(target.port or 0))
+                with socket.create_connection(address) as upstream:
+                    gate.connections |= {self.request, upstream}
+                    back = threading.Thread(
+                        target=_pump, args=(upstream, self.request), daemon=True
+                    )
+                    back.start()
+                    _pump(self.request, upstream)
+                    back.join(5)
+                    gate.connections -= {self.request, upstream}
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = daemon_threads = True
+
+        self.is_open = True
+        self.connections: set[socket.socket] = set()
+        self.server = Server(("127.0.0.1", free_port()), Forward)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def shut(self) -> None:
+        """Let nobody through, and cut off who is inside."""
+        self.is_open = False
+        for connection in list(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        self.is_open = True
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while block := source.recv(65_536):
+            sink.sendall(block)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def make_gate(aws_endpoint: str) -> Iterator[Any]:
+    made: list[Gate] = []
+
+    def make() -> Gate:
+        made.append(Gate(aws_endpoint))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.shut()
+        gate.server.shutdown()
+        gate.server.server_close()
+
+
+class Webhook:
+    """Takes Alertmanager's notifications, in the place of SNS."""
+
+    def __init__(self) -> None:
+        self.notifications: list[dict[str, Any]] = []
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.notifications.append(json.loads(body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def told(self, status: str) -> set[str]:
+        """Return the names of the alerts that were told as `firing` or `resolved`."""
+        return {
+            alert["labels"]["alertname"]
+            for notification in list(self.notifications)
+            for alert in notification["alerts"]
+            if alert["status"] == status
+        }
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    made = Webhook()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+class Monitoring:
+    """Prometheus and Alertmanager with production's files, but faster."""
+
+    def __init__(self, scratch: Path, services: Services, webhook: Webhook) -> None:
+        self.scratch = scratch
+        self.targets = {
+            "validator": f"127.0.0.1:{services.environment['VALIDATOR_METRICS_PORT']}",
+            "uploader": f"127.0.0.1:{services.environment['UPLOADER_METRICS_PORT']}",
+            "prometheus": f"127.0.0.1:{free_port()}",
+            "alertmanager": f"127.0.0.1:{free_port()}",
+        }
+        self.prometheus = Prometheus(f"http://{self.targets['prometheus']}")
+        self.started: list[subprocess.Popen[bytes]] = []
+        self._write(webhook)
+
+    def _write(self, webhook: Webhook) -> None:
+        rules = self.scratch / "alerts.yml"
+        rules.write_text(scaled_rules(RULES.read_text()))
+        told = {"webhook_configs": [{"url": webhook.url, "send_resolved": True}]}
+        for name, made in (
+            (
+                "prometheus.yml",
+                monitoring_files.prometheus_configuration("test", self.targets, rules=str(rules)),
+            ),
+            ("alertmanager.yml", monitoring_files.alertmanager_configuration("test", told)),
+        ):
+            (self.scratch / name).write_text(yaml.safe_dump(scaled_configuration(made)))
+
+    def start(self) -> None:
+        self._start(
+            ALERTMANAGER,
+            self.targets["alertmanager"],
+            f"--config.file={self.scratch / 'alertmanager.yml'}",
+            f"--storage.path={self.scratch / 'alertmanager'}",
+            "--cluster.listen-address=",
+        )
+        self._start(
+            PROMETHEUS,
+            self.targets["prometheus"],
+            f"--config.file={self.scratch / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.scratch / 'prometheus'}",
+            "--storage.tsdb.retention.size=10GB",
+            # Prometheus's own default, 5m.
+            f"--query.lookback-delta={scaled('5m')}",
+        )
+
+    def _start(self, names: tuple[str, ...], address: str, *options: str) -> None:
+        program = next(filter(None, map(shutil.which, names)))
+        with (self.scratch / f"{names[0]}.log").open("ab") as log:
+            self.started.append(
+                subprocess.Popen(
+                    [program, f"--web.listen-address={address}", *options],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+        wait_for(lambda: _is_ready(address), names[0])
+
+    def stop(self) -> None:
+        for process in self.started:
+            process.terminate()
+            process.wait(30)
+
+    def notified_about(self) -> list[dict[str, Any]]:
+        """Return the alerts as Alertmanager has them, with what inhibits them."""
+        url = f"http://{self.targets['alertmanager']}/api/v2/alerts"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def inhibited(self) -> set[str]:
+        """Return the names of the alerts that nobody is told of, because of another one."""
+        return {
+            alert["labels"]["alertname"]
+            for alert in self.notified_about()
+            if alert["status"]["inhibitedBy"]
+        }
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=10):
+            return True
+    except (URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def _programs() -> None:
+    for names in (PROMETHEUS, ALERTMANAGER):
+        if not any(map(shutil.which, names)):
+            reason = f"{names[0]} is not installed (Debian: prometheus, prometheus-alertmanager)"
+            if os.environ.get("CI"):
+                pytest.fail(f"CI needs it: {reason}")
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def monitoring(
+    _programs: None, services: Services, webhook: Webhook, tmp_path: Path
+) -> Iterator[Monitoring]:
+    made = Monitoring(tmp_path, services, webhook)
+    made.start()
+    yield made
+    made.stop()
