@@ -9,13 +9,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run send trace objects test test-fast chaos lint format typecheck bench terraform-check requirements clean
+.PHONY: help run monitoring dashboard-svg send trace objects test test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.base .venv-devstack/.installed ## Run everything on this machine, with an embedded AWS
 	@exec $(BIN)/python -m cpsite.devstack
+
+monitoring: $(VENV)/.base ## Run Prometheus and Alertmanager beside `make run`, with production's rules
+	@exec $(BIN)/python -m cpsite.devstack.monitoring
+
+dashboard-svg: $(VENV)/.base ## Draw the dashboards from `make monitoring` into docs/images; MINUTES=30
+	@$(BIN)/python -m tests.monitoring.render --minutes $(or $(MINUTES),30) $(if $(PROMETHEUS_PORT),--prometheus http://127.0.0.1:$(PROMETHEUS_PORT))
 
 send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
 	@$(BIN)/python -m cpsite.devstack manage send $(or $(SEND),--wait)
@@ -26,11 +32,14 @@ trace: $(VENV)/.base ## Print what became of a message of `make run`; ID=… TRA
 objects: $(VENV)/.base ## List what `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects
 
-test: $(VENV)/.dev .venv-devstack/.installed ## Run all tests, with coverage
+test: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run all tests, with coverage
 	$(BIN)/python -m tests.run
 
 test-fast: $(VENV)/.dev ## Run the tests that start no service processes
-	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform
+	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform --ignore tests/monitoring --ignore tests/images --ignore tests/browser
+
+browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory keeps pictures
+	$(BIN)/python -m pytest -q -n 2 tests/browser
 
 chaos: $(VENV)/.dev .venv-bench/.installed ## Break things under load, then count what is stored; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
@@ -50,17 +59,35 @@ typecheck: $(VENV)/.dev ## Check types (mypy --strict)
 bench: $(VENV)/.base .venv-bench/.installed ## Measure beside other implementations, about 12 minutes; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
 
+alerts-check: $(VENV)/.dev ## Test alerts and dashboards with the real Prometheus and Alertmanager
+	@for tool in prometheus promtool amtool; do command -v $$tool >/dev/null || { \
+		echo "$$tool is not installed. On Debian and Ubuntu: apt-get install --no-install-recommends prometheus prometheus-alertmanager" >&2; exit 1; }; done
+	CI=true $(BIN)/python -m pytest -q tests/monitoring
+
 # TERRAFORM=… takes a wrapper; REQUIRE_PLAN=1 makes a plan that cannot be made a failure.
 terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the infrastructure, without AWS; TERRAFORM=terraform
 	@TERRAFORM="$(or $(TERRAFORM),terraform)" PYTHON=$(BIN)/python CHECKOV=.venv-checkov/bin/checkov terraform/check.sh
 
+# BASE=stand-in builds on a base of its own, where no image can be pulled (tests/images/stand_in.py).
+images-check: $(VENV)/.dev .venv-images/.installed ## Build both images with podman, and test them at work; about 8 minutes; BASE=stand-in
+	CI=true IMAGES_BASE=$(BASE) PODMAN_COMPOSE=.venv-images/bin/podman-compose $(BIN)/python -m pytest -q tests/images
+
+workflows-check: .venv-workflows/.installed ## Check workflows, the Dockerfile and shell scripts
+	@PATH="$(CURDIR)/.venv-workflows/bin:$$PATH" .github/scripts/check.sh
+
+audit: .venv-workflows/.installed ## Ask PyPI for known vulnerabilities of what runs in production and deploys it
+	@.venv-workflows/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/base.txt -r requirements/deploy.txt
+
+schema: $(VENV)/.dev ## Write docs/openapi.yaml, the API as a file
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
-	cd requirements && for set in base dev devstack bench checkov; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
+	cd requirements && for set in validator uploader base dev browser devstack bench checkov clients images deploy workflows; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 
 clean: ## Remove environments and caches; what `make run` holds in var/ stays
-	rm -rf .venv .venv-devstack .venv-bench .venv-checkov bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-devstack .venv-bench .venv-checkov .venv-clients .venv-images .venv-workflows bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # What follows builds environments; a stamp is newer than the requirements it was made from.
 $(VENV)/bin/python:
@@ -77,11 +104,23 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/dev.txt
 	@touch $@ $(VENV)/.base
 
+$(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
+	@echo "Installing into $(VENV) what drives a browser …"
+	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/browser.txt
+	@touch $@
+
 .venv-devstack/.installed: requirements/devstack.txt
 	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "Installing the embedded AWS into .venv-devstack …"
 	@$(PYTHON) -m venv .venv-devstack || { rm -rf .venv-devstack; exit 1; }
 	@.venv-devstack/bin/pip install $(PIP_FLAGS) -r requirements/devstack.txt
+	@touch $@
+
+.venv-clients/.installed: requirements/clients.txt
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing HTTPie and Node, which docs/clients.md is tested with, into .venv-clients …"
+	@$(PYTHON) -m venv .venv-clients || { rm -rf .venv-clients; exit 1; }
+	@.venv-clients/bin/pip install $(PIP_FLAGS) -r requirements/clients.txt
 	@touch $@
 
 # Node and npm come from PyPI; what runs on them, from the lock file.
@@ -99,4 +138,18 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@echo "Installing the scanner of terraform/ into .venv-checkov …"
 	@$(PYTHON) -m venv .venv-checkov || { rm -rf .venv-checkov; exit 1; }
 	@.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
+	@touch $@
+
+.venv-images/.installed: requirements/images.txt
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing what runs compose.yaml with podman into .venv-images …"
+	@$(PYTHON) -m venv .venv-images || { rm -rf .venv-images; exit 1; }
+	@.venv-images/bin/pip install $(PIP_FLAGS) -r requirements/images.txt
+	@touch $@
+
+.venv-workflows/.installed: requirements/workflows.txt
+	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing the checkers of workflows, Dockerfile and shell scripts into .venv-workflows …"
+	@$(PYTHON) -m venv .venv-workflows || { rm -rf .venv-workflows; exit 1; }
+	@.venv-workflows/bin/pip install $(PIP_FLAGS) -r requirements/workflows.txt
 	@touch $@

@@ -17,17 +17,29 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+LIST = "/admin/audit/auditevent/"
+MESSAGE = uuid.UUID(int=4242)
+#: The figures above the list are what costs; who looks within ten seconds shares them.
+FIRST_LOOK = "newest, with figures"
 PAGES = {
+    FIRST_LOOK: "",
     "newest": "",
-    "kind = refused": "kind__exact=refused",
-    "client": "client=client-3",
-    "reason": "reason=reason_2",
-    "search: message id": f"q={uuid.UUID(int=4242)}",
-    "search: client": "q=client-3",
-    "search: nothing found": "q=nothing-like-it",
-    "page 150": "p=150",
+    "kind = refused": "?kind__exact=refused",
+    "kind = refused, last hour": "?kind__exact=refused&since=1h",
+    "last 24 hours": "?since=24h",
+    "client": "?client=client-3",
+    "reason": "?reason=reason_2",
+    "reason, last 24 hours": "?reason=reason_2&since=24h",
+    "client and kind, nothing found": "?client=client-3&kind__exact=refused",
+    "message": f"message/{MESSAGE}/",
+    "accepted, not stored": "waiting/",
+    "search: client": "?q=client-3",
+    "search: nothing found": "?q=nothing-like-it",
+    "page 150": "?p=150",
 }
 REPEATS = 7
+#: Events of a second. A million fill six days, of which the figures tell one.
+RATE = 2
 
 
 def main() -> None:
@@ -54,9 +66,9 @@ def _measure(rows: int) -> None:
     _fill(few, rows)
     large = _times()
     print(f"{connection.vendor}, median of {REPEATS} requests, in ms")
-    print(f"{'page':<24}{few:>12,}{rows:>12,}{'ratio':>8}")
+    print(f"{'page':<32}{few:>12,}{rows:>12,}{'ratio':>8}")
     for page, before in small.items():
-        print(f"{page:<24}{before:>12.1f}{large[page]:>12.1f}{large[page] / before:>8.2f}")
+        print(f"{page:<32}{before:>12.1f}{large[page]:>12.1f}{large[page] / before:>8.2f}")
 
 
 def _fill(start: int, stop: int) -> None:
@@ -78,13 +90,14 @@ def _events(start: int, stop: int) -> Iterator[Any]:
     kinds = [Kind.ACCEPTED, Kind.STORED, Kind.ACCEPTED, Kind.STORED, Kind.REFUSED]
     now = timezone.now()
     for number in range(start, stop):
-        kind = kinds[number % 5]
+        kind, pair = kinds[number % 5], number % 5 // 2
         yield AuditEvent(
             kind=kind,
-            message_id=None if kind == Kind.REFUSED else uuid.UUID(int=number // 2),
+            # Each message is accepted and stored: what is not stored has to be looked for longest.
+            message_id=None if kind == Kind.REFUSED else uuid.UUID(int=number // 5 * 2 + pair),
             client=f"client-{number % 20}",
             reason=f"reason_{number % 7}" if kind == Kind.REFUSED else "",
-            occurred_at=now - timedelta(seconds=number),
+            occurred_at=now - timedelta(seconds=number / RATE),
         )
 
 
@@ -95,17 +108,21 @@ def _times() -> dict[str, float]:
     user, _ = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     client = Client(SERVER_NAME="localhost")
     client.force_login(user)
-    return {page: _median(client, query) for page, query in PAGES.items()}
+    return {page: _median(client, page) for page in PAGES}
 
 
-def _median(client: Any, query: str) -> float:
+def _median(client: Any, page: str) -> float:
+    from django.core.cache import cache
+
     times = []
     for _ in range(REPEATS):
+        if page == FIRST_LOOK:
+            cache.clear()
         started = time.perf_counter()
-        answer = client.get(f"/admin/audit/auditevent/?{query}")
+        answer = client.get(LIST + PAGES[page])
         times.append((time.perf_counter() - started) * 1000)
         if answer.status_code != 200:
-            raise SystemExit(f"{query}: status {answer.status_code}")
+            raise SystemExit(f"{page}: status {answer.status_code}")
     return statistics.median(times)
 
 

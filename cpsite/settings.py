@@ -7,6 +7,8 @@ stops every command with a line that names the variable.
 """
 
 import secrets
+from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,10 @@ INSTALLED_APPS = [
     "uploader",
 ]
 
+# Counts wrong passwords; the uploader, which serves no pages, does without.
+if find_spec("axes"):
+    INSTALLED_APPS.append("axes")
+
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "cpsite.middleware.RequestIdMiddleware",
@@ -74,6 +80,8 @@ WSGI_APPLICATION = "cpsite.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the packages' own, so that the admin's can be replaced.
+        "DIRS": [BASE_DIR / "cpsite" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -93,12 +101,38 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    # Refuses to look at a password from where too many wrong ones came.
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+#: Wrong passwords that an address, or IPv6 network of 64 bits, may try before it has to wait. Not
+#: those of a user: who knows a name could lock that user out.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "validator.logins.address"
+AXES_USERNAME_CALLABLE = "validator.logins.username"
+# Tries while one has to wait are not looked at, so they do not make it longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# Log lines of ours tell of logins, without what was typed; rows for each would grow for ever.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# The login page itself answers who has to wait (validator/logins.py): no other request is asked.
+SILENCED_SYSTEM_CHECKS = ["axes.W002"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+# Swagger UI's files for /docs/: a package that the uploader, which serves no pages, does without.
+_swagger_ui = find_spec("drf_spectacular_sidecar")
+STATICFILES_DIRS = [
+    str(Path(place) / "static")
+    for place in (_swagger_ui and _swagger_ui.submodule_search_locations) or ()
+]
 # Serve assets straight from the packages when `collectstatic` has not been run.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
 
@@ -264,7 +298,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["validator.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "validator.pages.PageRenderer",
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
@@ -354,6 +388,8 @@ LOGGING: dict[str, Any] = {
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
         # "Unauthorized: /" and the like: every refusal has a line and an audit event of ours.
         "django.request": {"level": "ERROR", "filters": ["exceptions"]},
+        # It writes the names that were typed, which may be passwords.
+        "axes": {"level": "ERROR"},
         # At DEBUG these write request bodies and signatures, whatever LOG_LEVEL says.
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},

@@ -14,8 +14,20 @@ from tests import postgresql
 SERVICES = "tests/end_to_end/test_services.py"
 #: `make terraform-check` runs these, with what they need.
 TERRAFORM = "tests/terraform"
+#: And `make alerts-check` these.
+MONITORING = "tests/monitoring"
+#: And `make images-check` these.
+IMAGES = "tests/images"
+#: And `make browser-test` these.
+BROWSER = "tests/browser"
+LEFT_OUT = tuple(f"--ignore={path}" for path in (TERRAFORM, MONITORING, IMAGES, BROWSER))
 #: What depends on how a database behaves.
-DATABASE = ("tests/audit", "tests/validator/test_idempotency.py")
+DATABASE = (
+    "tests/audit",
+    "tests/validator/test_idempotency.py",
+    "tests/validator/test_logins.py",
+    "tests/pipelines/test_migrations.py",
+)
 
 
 def _run(*command: str, environment: Mapping[str, str] | None = None) -> None:
@@ -43,10 +55,10 @@ def main() -> None:
         _pytest(
             "everything on SQLite, as PostgreSQL's initdb is not installed here",
             "tests",
-            f"--ignore={TERRAFORM}",
+            *LEFT_OUT,
         )
     else:
-        _pytest("SQLite", "tests", f"--ignore={SERVICES}", f"--ignore={TERRAFORM}")
+        _pytest("SQLite", "tests", f"--ignore={SERVICES}", *LEFT_OUT)
         with postgresql.server(binaries) as url:
             _pytest("PostgreSQL", *DATABASE, SERVICES, database_url=url)
     _run("coverage", "combine", "--quiet")

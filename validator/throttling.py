@@ -38,7 +38,7 @@ def _address(text: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _neighbourhood(address: str | None) -> str | None:
+def neighbourhood(address: str | None) -> str | None:
     """Return what one caller has all of: an address, or of IPv6 a network of 64 bits.
 
     A host has at least that many addresses to choose from (RFC 6177).
@@ -71,7 +71,7 @@ class RefusedAddressThrottle(SimpleRateThrottle):
         return settings.THROTTLE_REFUSED_RATE
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        return f"refused-{_neighbourhood(source_ip(request))}"
+        return f"refused-{neighbourhood(source_ip(request))}"
 
 
 def demand(throttle: BaseThrottle, request: Request | HttpRequest, view: APIView) -> None:

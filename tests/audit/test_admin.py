@@ -8,16 +8,18 @@ from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
-from cpsite.audit import filters, pagination
+from cpsite.audit import display, filters, pagination
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/audit/auditevent/"
+MESSAGE_ID = uuid.UUID("6b1f1d5e-0000-4000-8000-000000000001")
+MESSAGE = f"{LIST}message/{MESSAGE_ID}/"
 
 
 @pytest.fixture
 def events():
-    message_id = uuid.UUID("6b1f1d5e-0000-4000-8000-000000000001")
+    message_id = MESSAGE_ID
     now = timezone.now()
     return AuditEvent.objects.bulk_create(
         [
@@ -62,12 +64,13 @@ def test_the_list_shows_the_newest_first(admin_client, events):
         ("kind__exact=refused", [3, 2]),
         ("client=alice", [1, 0]),
         ("reason=token_unknown", [2]),
-        ("q=6b1f1d5e-0000-4000-8000-000000000001", [1, 0]),
-        ("q=6b1f1d5e000040008000000000000001", [1, 0]),
+        ("message_id=6b1f1d5e-0000-4000-8000-000000000001", [1, 0]),
         ("q=bob", [3]),
         ("q=token_unknown", [2]),
         ("q=%20%20", [3, 2, 1, 0]),
         ("q=nothing-like-it", []),
+        ("q=00000000-0000-4000-8000-000000000000", []),
+        ("kind__exact=refused&client=bob", [3]),
     ],
 )
 def test_filters_and_search(admin_client, events, query, expected):
@@ -92,13 +95,29 @@ def test_filters_offer_a_bounded_number_of_values(monkeypatch, admin_client, eve
     assert spec.lookup_choices == [("alice", "alice")]
 
 
-def test_an_event_shows_its_messages_timeline_and_object(admin_client, events, bucket):
+@pytest.mark.parametrize("term", [str(MESSAGE_ID), MESSAGE_ID.hex, f"%20{MESSAGE_ID}%20"])
+def test_a_search_for_a_message_leads_to_its_page(admin_client, events, term):
+    answer = admin_client.get(f"{LIST}?q={term}")
+    assert answer.status_code == 302
+    assert answer["Location"] == MESSAGE
+
+
+def test_an_event_leads_to_its_message_and_object(admin_client, events, bucket):
     page = admin_client.get(f"{LIST}{events[0].pk}/change/").content.decode()
-    accepted, stored = page.index(">accepted<"), page.index(">stored<")
-    assert accepted < stored
-    assert "delivery 2" in page
+    assert f'href="{MESSAGE}"' in page
     page = admin_client.get(f"{LIST}{events[1].pk}/change/").content.decode()
     assert reverse("admin:audit_auditevent_object", args=[events[1].pk]) in page
+
+
+def test_the_list_leads_to_the_message(admin_client, events):
+    assert f'href="{MESSAGE}"' in admin_client.get(LIST).content.decode()
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_kinds_are_told_in_words(admin_client, kind):
+    AuditEvent.objects.create(kind=kind)
+    page = admin_client.get(LIST).content.decode()
+    assert f'<span aria-hidden="true">{display._SIGNS[kind]}</span> {kind.value}</span>' in page
 
 
 def test_times_are_shown_to_the_millisecond(admin_client):
@@ -187,6 +206,9 @@ def test_a_user_without_the_permission_sees_nothing(client, events):
     assert client.get(LIST).status_code == 403
     url = reverse("admin:audit_auditevent_object", args=[events[1].pk])
     assert client.get(url).status_code == 404
+    assert client.get(MESSAGE).status_code == 403
+    assert client.get(f"{LIST}?q={MESSAGE_ID}").status_code == 403
+    assert client.get(f"{LIST}waiting/").status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_auditevent"))
     assert client.get(LIST).status_code == 200
 
@@ -195,3 +217,28 @@ def test_counting_stops_at_a_bound(admin_client, events, monkeypatch):
     monkeypatch.setattr(pagination, "COUNT_LIMIT", 3)
     answer = admin_client.get(LIST)
     assert answer.context["cl"].result_count == 3
+
+
+def test_the_questions_asked_most_are_links_and_tell_which_is_asked(admin_client, events):
+    page = admin_client.get(f"{LIST}?kind__exact=refused&since=1h").content.decode()
+    assert '<a href="?kind__exact=refused&amp;since=1h" aria-current="page">' in page
+    assert '<a href="?">Everything</a>' in page
+    assert f'href="{LIST}waiting/"' in page
+    assert 'href="/admin/uploader/deadletterentry/"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", "Nothing has happened yet"),
+        ("?q=%3Cb%3E", "Nothing is found for “&lt;b&gt;”"),
+        ("?kind__exact=failed", "No event fits these filters"),
+        ("?since=1h", "No event fits these filters"),
+    ],
+)
+def test_an_empty_list_says_why(admin_client, query, told):
+    assert told in admin_client.get(LIST + query).content.decode()
+
+
+def test_an_event_has_no_history_of_changes(admin_client, events):
+    assert "historylink" not in admin_client.get(f"{LIST}{events[0].pk}/change/").content.decode()

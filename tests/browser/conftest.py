@@ -1,6 +1,7 @@
 """A real Chromium on the pages of a real validator, with a real uploader behind it.
 
-`make browser-test`. PICTURES=directory also writes a picture of each page that a test calls `picture`.
+`make browser-test`. PICTURES=directory also writes a picture of each page that a test calls
+`picture` for.
 """
 
 import os
@@ -70,7 +71,15 @@ def _page(browser: Browser, site: Services, size: dict[str, int]) -> Iterator[Pa
     page.set_default_timeout(20_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
+    page.on(
+        "requestfailed",
+        lambda request: (
+            None
+            # What is not wanted any more: the page was left, or turned out to be a download.
+            if request.failure == "net::ERR_ABORTED"
+            else errors.append(f"{request.url}: {request.failure}")
+        ),
+    )
     page.on(
         "request",
         lambda request: (
