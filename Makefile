@@ -24,9 +24,10 @@ dashboard-svg: $(VENV)/.base ## Draw the dashboards from `make monitoring` into 
 	@$(BIN)/python -m tests.monitoring.render --minutes $(or $(MINUTES),30) $(if $(PROMETHEUS_PORT),--prometheus http://127.0.0.1:$(PROMETHEUS_PORT))
 
 send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
-	@$(BIN)/python -m cpsite.devstack manage send $(or $(SEND),--wait)
+	@$(BIN)/python -m cpsite.devstack manage send --wait $(SEND)
 
 trace: $(VENV)/.base ## Print what became of a message of `make run`; ID=… TRACE=--help
+	@test -n "$(ID)$(TRACE)" || { echo "make trace ID=<the message_id that make send printed>" >&2; exit 2; }
 	@$(BIN)/python -m cpsite.devstack manage trace $(ID) $(TRACE)
 
 objects: $(VENV)/.base ## List what `make run` has stored

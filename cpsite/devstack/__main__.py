@@ -34,7 +34,7 @@ Send a message:
 Send one and follow it:
 
   make send
-  make trace ID=…
+  make trace ID=<message_id>
 
 See what is stored (either line):
 
@@ -78,13 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.state.mkdir(parents=True, exist_ok=True)
-        if options.action != "run":
-            configuration.recall(options.state)
+        is_running = options.action != "run" and configuration.recall(options.state)
         config = configuration.read_configuration(
             options.state.resolve(), python=Path(sys.executable), ministack=options.ministack
         )
         if options.action == "manage":
-            return _manage(config, options.command)
+            return _manage(config, options.command, is_running=is_running)
         if options.command:
             parser.error(f"{options.action} takes no further arguments")
         return _list_objects(config) if options.action == "objects" else _run(config)
@@ -118,8 +117,12 @@ def _run(config: configuration.Configuration) -> int:
     return 0
 
 
-def _manage(config: configuration.Configuration, command: Sequence[str]) -> int:
-    """Become manage.py, with the environment of the services."""
+def _manage(
+    config: configuration.Configuration, command: Sequence[str], *, is_running: bool
+) -> int:
+    """Become manage.py, with the environment of the services. Raises CannotStart without them."""
+    if not is_running:
+        raise CannotStart("Nothing is running here: is `make run` running?")
     arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
     os.execve(arguments[0], arguments, config.service_environment())  # noqa: S606 - no shell is wanted
 

@@ -19,8 +19,9 @@ ADMIN: Final = "admin"
 
 _CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 #: What the stack sets itself or must not see: neither the caller's AWS account, by whichever of
-#: boto3's many variables, nor another database, whose admin's password would be changed.
-_FOREIGN: Final = ("AWS_", "API_TOKENS", "DATABASE_URL", "DJANGO_")
+#: boto3's many variables, nor another database, whose admin's password would be changed, nor a
+#: token that is for another cpsite.
+_FOREIGN: Final = ("AWS_", "API_TOKENS", "CPSITE_TOKEN", "DATABASE_URL", "DJANGO_")
 
 
 class CannotStart(Exception):
@@ -138,11 +139,16 @@ def remember(configuration: Configuration) -> None:
     path.write_text(json.dumps({**given, "API_TOKENS": configuration.api_tokens}))
 
 
-def recall(state: Path) -> None:
-    """Put what the running stack was given into the environment, where that says nothing else."""
-    if _running(state).exists():
-        for name, value in json.loads(_running(state).read_text()).items():
-            os.environ.setdefault(name, value)
+def recall(state: Path) -> bool:
+    """Put what the running stack was given into the environment, where that says nothing else.
+
+    Returns whether there is one.
+    """
+    if not _running(state).exists():
+        return False
+    for name, value in json.loads(_running(state).read_text()).items():
+        os.environ.setdefault(name, value)
+    return True
 
 
 def forget(configuration: Configuration) -> None:

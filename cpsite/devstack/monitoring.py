@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="directory to keep everything in (default: monitoring in that of `make run`)",
     )
     options = parser.parse_args(arguments)
+    # The ports that `make run` was given, which keeps its state around ours.
+    configuration.recall(options.state.parent)
     try:
         return _run(_read_settings(options.state))
     except (CannotStart, ChildFailed) as exc:

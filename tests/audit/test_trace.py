@@ -156,6 +156,12 @@ def test_what_was_never_stored_cannot_be_verified():
         call_command("trace", str(identifier), "--verify")
 
 
+def test_without_a_bucket_nothing_can_be_verified(settings):
+    settings.S3_BUCKET = settings.MESSAGES_DIRECTORY = ""
+    with pytest.raises(CommandError, match="S3_BUCKET is not set"):
+        call_command("trace", str(MESSAGE.message_id), "--verify")
+
+
 def test_an_unknown_message_is_an_error():
     with pytest.raises(CommandError, match="knows no message"):
         call_command("trace", str(uuid.uuid4()))

@@ -95,9 +95,9 @@ def test_its_curl_line_sends_what_the_form_would(page, site):
     _fill(page, field3='l\'été "chaud"')
     line = page.locator("#curl").inner_text()
     assert TOKEN not in line
-    # As pasted into a shell with a TOKEN.
+    # As pasted into a shell with a CPSITE_TOKEN.
     done = subprocess.run(
-        ["sh", "-c", f"TOKEN={shlex.quote(TOKEN)}; {line}"],
+        ["sh", "-c", f"CPSITE_TOKEN={shlex.quote(TOKEN)}; {line}"],
         capture_output=True,
         text=True,
         check=True,
@@ -151,8 +151,12 @@ def test_it_is_readable_in_the_dark(page, is_accessible, picture):
 
 def test_a_message_has_a_page(page, site):
     accepted = site.post(factories.fields())[1]
-    page.set_extra_http_headers({"Authorization": f"Bearer {TOKEN}"})
-    page.goto(f"/messages/{accepted['message_id']}/")
+    path = f"/messages/{accepted['message_id']}/"
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    # The audit log is beside the path of the messages.
+    wait_for(lambda: page.request.get(path, headers=bearer).status == 200, "the audit log")
+    page.set_extra_http_headers(bearer)
+    page.goto(path)
     page.get_by_text('"status"').wait_for()
 
 
@@ -162,7 +166,7 @@ def test_the_documentation_shows_the_schema_and_tries_it(page, picture, fits):
     fits(page)
     picture(page, "docs")
     page.get_by_text("Send a message").first.click()
-    page.get_by_text("contract_broken").first.wait_for()
+    page.get_by_text("The message does not fit the contract.").first.wait_for()
     page.get_by_role("button", name="Execute").first.click()
     page.locator(".live-responses-table").get_by_text("token_unknown").first.wait_for()
     picture(page, "docs-tried")

@@ -118,3 +118,17 @@ def test_saved_secrets_are_plain_json(read, tmp_path):
     assert saved["token"] == config.api_tokens
     assert os.environ.get("API_TOKENS") is None
     assert configuration.ADMIN == "admin"
+
+
+def test_others_are_told_what_a_running_stack_was_given(read, tmp_path, monkeypatch):
+    config = read(PORT="18000")
+    configuration.remember(config)
+    monkeypatch.delenv("PORT", raising=False)
+    monkeypatch.setenv("AWS_PORT", "14566")
+    monkeypatch.delenv("API_TOKENS", raising=False)
+    assert configuration.recall(tmp_path)
+    assert os.environ["PORT"] == "18000"
+    assert os.environ["AWS_PORT"] == "14566"  # what the caller says wins
+    assert os.environ["API_TOKENS"] == config.api_tokens
+    configuration.forget(config)
+    assert not configuration.recall(tmp_path)

@@ -250,7 +250,7 @@ def test_a_message_sent_from_the_shell_is_stored(devstack):
     # From another shell, which knows neither the ports nor the token.
     for name in devstack.ports:
         del devstack.environment[name]
-    sent = devstack.run("manage", "send", "--wait")
+    sent = devstack.run("manage", "send", "--wait", CPSITE_TOKEN="for-another-cpsite")
     assert sent.returncode == 0, sent.stderr
     remembered = devstack.state / "running.json"
     assert remembered.stat().st_mode & 0o777 == 0o600
@@ -259,6 +259,12 @@ def test_a_message_sent_from_the_shell_is_stored(devstack):
     run.signal(signal.SIGINT)
     assert run.wait() == 0
     assert not remembered.exists()
+
+
+def test_commands_without_a_running_stack_say_so(devstack):
+    sent = devstack.run("manage", "send")
+    assert sent.returncode == 1
+    assert "is `make run` running?" in sent.stderr
 
 
 def test_objects_without_a_running_stack_says_so(devstack):

@@ -24,7 +24,7 @@ function showCurl() {
   for (const name of names) given[name] ||= "some text";
   const lines = [
     `curl -i ${location.origin}/ -H 'Content-Type: application/json'`,
-    `  -H "Authorization: Bearer $TOKEN"`,
+    `  -H "Authorization: Bearer $CPSITE_TOKEN"`,
     ...(form.elements.key.value ? [`  -H ${quoted(`Idempotency-Key: ${form.elements.key.value}`)}`] : []),
     `  -d ${quoted(JSON.stringify({ data: given }))}`,
   ];

@@ -138,6 +138,10 @@ def _verify(history: MessageHistory) -> str:
     """Return `intact`, `missing` or `altered`; the message's content is shown to nobody."""
     if not history.object_key:
         raise CommandError("The audit log knows of no object that could be verified.")
+    if not (settings.S3_BUCKET or settings.MESSAGES_DIRECTORY):
+        raise CommandError(
+            "S3_BUCKET is not set. Beside `make run`: make trace ID=… TRACE=--verify"
+        )
     storage = storages["messages"]
     try:
         with storage.open(history.object_key) as file:
