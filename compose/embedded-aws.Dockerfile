@@ -2,9 +2,9 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
 FROM ${PYTHON_IMAGE}
 COPY requirements/devstack.txt /opt/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /opt/venv \
- && /opt/venv/bin/pip install --disable-pip-version-check --root-user-action=ignore \
+ && /opt/venv/bin/pip install --disable-pip-version-check --root-user-action=ignore --cache-dir=/var/cache/pip \
       --only-binary=:all: --require-hashes --requirement /opt/requirements.txt \
  && mkdir --mode=0700 /data && chown 10001:10001 /data
 ENV PATH=/opt/venv/bin:$PATH \

@@ -15,8 +15,9 @@ title zizmor
 zizmor --offline --no-progress .github
 
 title hadolint
-hadolint Dockerfile
-echo Dockerfile
+mapfile -t dockerfiles < <(git ls-files --cached --others --exclude-standard '*Dockerfile')
+hadolint "${dockerfiles[@]}"
+printf '%s\n' "${dockerfiles[@]}"
 
 title shellcheck
 mapfile -t scripts < <(git grep --untracked -lE '^#!.*[/ ](ba)?sh$')
