@@ -70,7 +70,7 @@ terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the inf
 	@TERRAFORM="$(or $(TERRAFORM),terraform)" PYTHON=$(BIN)/python CHECKOV=.venv-checkov/bin/checkov terraform/check.sh
 
 # BASE=stand-in builds on a base of its own, where no image can be pulled (tests/images/stand_in.py).
-images-check: $(VENV)/.dev .venv-images/.installed ## Build both images with podman, and test them at work; about 8 minutes; BASE=stand-in
+images-check: $(VENV)/.dev .venv-images/.installed ## Build both images with podman, and test them at work; about 5 minutes; BASE=stand-in
 	CI=true IMAGES_BASE=$(BASE) PODMAN_COMPOSE=.venv-images/bin/podman-compose $(BIN)/python -m pytest -q tests/images
 
 workflows-check: .venv-workflows/.installed ## Check workflows, the Dockerfile and shell scripts
