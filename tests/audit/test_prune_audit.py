@@ -1,3 +1,4 @@
+import sys
 from datetime import timedelta
 
 import pytest
@@ -47,6 +48,15 @@ def test_long_work_shows_progress(capsys):
     )
     call_command("prune_audit", "--older-than", "90d", "--batch-size", "1")
     assert "20 deleted so far" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    call_command("prune_audit", "--older-than", "90d", "--batch-size", "1")
+    shown = capsys.readouterr()
+    assert "0/2" in shown.err
+    assert "so far" not in shown.err
+    assert "Deleted 2 events" in shown.out
 
 
 def test_an_interrupt_ends_it_with_the_usual_status(monkeypatch, capsys):

@@ -1,12 +1,14 @@
 """`manage.py prune_audit --older-than 90d`."""
 
 import re
+import sys
 from argparse import ArgumentTypeError
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from cpsite.arguments import positive
 from cpsite.audit.models import AuditEvent
@@ -64,9 +66,17 @@ class Command(BaseCommand):
         self.stdout.write(f"Deleted {deleted} events from before {before:%Y-%m-%d %H:%M} UTC.")
 
     def _prune(self, before: datetime, batch_size: int) -> int:
+        """Delete batch by batch: with a bar on a terminal, else with a line now and then."""
+        is_terminal = self.stderr.isatty()
+        # Counting costs a part of deleting, and is done for somebody who looks on.
+        total = AuditEvent.objects.filter(occurred_at__lt=before).count() if is_terminal else None
         deleted, batches = 0, 0
-        while count := AuditEvent.objects.prune_batch(before=before, limit=batch_size):
-            deleted, batches = deleted + count, batches + 1
-            if batches % _PROGRESS_EVERY == 0:
-                self.stderr.write(f"{deleted} deleted so far")
+        with tqdm(
+            total=total, unit=" events", file=sys.stderr, disable=not is_terminal, leave=False
+        ) as bar:
+            while count := AuditEvent.objects.prune_batch(before=before, limit=batch_size):
+                deleted, batches = deleted + count, batches + 1
+                bar.update(count)
+                if not is_terminal and batches % _PROGRESS_EVERY == 0:
+                    self.stderr.write(f"{deleted} deleted so far")
         return deleted
