@@ -107,6 +107,8 @@ _ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
     drf.UnsupportedMediaType: ("text/plain",),
     drf.Throttled: (30,),
 }
+#: As RFC 9110 has them, and Python from 3.13 on.
+_PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 #: Of the example that goes through the answers.
 _EXAMPLE_ID: Final = "6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11"
 
@@ -155,6 +157,10 @@ def _codes_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Sc
     return {status: _error(codes[status]) for status in sorted(codes)}
 
 
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status, HTTPStatus(status).phrase)
+
+
 def _responses(
     schemas: Mapping[int, Schema], examples: Mapping[int, Mapping[str, Any]]
 ) -> dict[tuple[int, str], OpenApiResponse]:
@@ -162,7 +168,7 @@ def _responses(
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
             schema,
-            HTTPStatus(status).phrase,
+            _phrase(status),
             examples=[
                 OpenApiExample(name, value, response_only=True)
                 for name, value in examples.get(status, {}).items()
@@ -387,7 +393,7 @@ def _json_answer(description: str, schema: Schema, **headers: Schema) -> Schema:
 def _health(operation_id: str, summary: str, names: list[str]) -> Schema:
     statuses = [HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE]
     answers = {
-        str(status.value): _json_answer(status.phrase, _ref("schemas", name))
+        str(status.value): _json_answer(_phrase(status.value), _ref("schemas", name))
         for status, name in zip(statuses, names, strict=False)
     }
     return {
