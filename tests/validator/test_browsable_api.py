@@ -26,6 +26,13 @@ def test_the_page_has_a_form_with_a_field_each(client):
     assert "&quot;field4&quot;: &quot;some text&quot;" in page
 
 
+def test_it_is_served_under_any_name_as_the_api_is(client):
+    # DJANGO_ALLOWED_HOSTS is about the admin.
+    answer = client.get("/", headers=BROWSER | {"host": "messages.example.com"})
+    assert answer.status_code == 200
+    assert "curl -i http://messages.example.com/" in answer.content.decode()
+
+
 def test_it_states_the_limits_that_hold(client, settings):
     settings.MAX_FIELD_LENGTH, settings.MAX_BODY_BYTES = 1234, 5678
     page = _page(client)

@@ -14,6 +14,7 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+from cpsite.audit.display import to_the_millisecond
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
 
@@ -104,7 +105,7 @@ def _row(event: AuditEvent) -> tuple[str, ...]:
 
 
 def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3] if moment else ""
+    return to_the_millisecond(moment) if moment else ""
 
 
 def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
