@@ -219,6 +219,26 @@ def _request_id(statuses: Iterable[int]) -> list[OpenApiParameter]:
     ]
 
 
+def _challenge_and_wait(wait: Iterable[HTTPStatus]) -> list[OpenApiParameter]:
+    """Return the headers of a 401 and of the answers that tell when to come back."""
+    return [
+        _header(
+            "WWW-Authenticate",
+            _STRING,
+            "As RFC 6750 has it.",
+            response=[HTTPStatus.UNAUTHORIZED.value],
+            required=True,
+        ),
+        _header(
+            "Retry-After",
+            {"type": "integer", "minimum": 1},
+            "Seconds.",
+            response=[status.value for status in wait],
+            required=True,
+        ),
+    ]
+
+
 def _post() -> Any:
     schemas = {HTTPStatus.ACCEPTED.value: _ref("schemas", "Receipt"), **refusals()}
     examples = _examples_of(REFUSALS)
@@ -243,20 +263,7 @@ def _post() -> Any:
             "There when an earlier request with the same key has queued the message.",
             response=[HTTPStatus.ACCEPTED.value],
         ),
-        _header(
-            "WWW-Authenticate",
-            _STRING,
-            "As RFC 6750 has it.",
-            response=[HTTPStatus.UNAUTHORIZED.value],
-            required=True,
-        ),
-        _header(
-            "Retry-After",
-            {"type": "integer", "minimum": 1},
-            "Seconds.",
-            response=[status.value for status in WAIT],
-            required=True,
-        ),
+        *_challenge_and_wait(WAIT),
     ]
     return extend_schema(
         operation_id="send_message",
@@ -316,22 +323,7 @@ def _status() -> Any:
     }
     examples = _examples_of(STATUS_REFUSALS)
     examples[HTTPStatus.OK] = {"stored": stored, "queued": queued}
-    headers = [
-        _header(
-            "WWW-Authenticate",
-            _STRING,
-            "As RFC 6750 has it.",
-            response=[HTTPStatus.UNAUTHORIZED.value],
-            required=True,
-        ),
-        _header(
-            "Retry-After",
-            {"type": "integer", "minimum": 1},
-            "Seconds.",
-            response=[HTTPStatus.TOO_MANY_REQUESTS.value, HTTPStatus.SERVICE_UNAVAILABLE.value],
-            required=True,
-        ),
-    ]
+    headers = _challenge_and_wait([HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE])
     return extend_schema(
         operation_id="get_message_status",
         tags=MESSAGES,
