@@ -53,8 +53,8 @@ def _envelopes(messages: int, length: int, manifest: Any) -> Iterator[str]:
     """Make the envelopes of new messages, and note what has to be stored of each."""
     from kombu.messaging import Producer
 
-    from cpsite import broker
     from cpsite.message import Message
+    from cpsite.queue import connection as broker
 
     client = _Envelopes()
     channel = broker.publishing_connection().channel()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from environs import Env, EnvError, validate
 
 if TYPE_CHECKING:
-    from cpsite.limits import Limits
+    from cpsite.observability.resource_limits import Limits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
 
@@ -55,9 +55,9 @@ except EnvError as exc:
 
 wsgi_app = "cpsite.wsgi:application"
 # gevent, but with nothing of a request in its error lines, and quick to stop.
-worker_class = "cpsite.gunicorn_worker.Worker"
+worker_class = "cpsite.web.worker.Worker"
 # Every message has a log line of ours with its outcome.
-logger_class = "cpsite.gunicorn_worker.Logger"
+logger_class = "cpsite.web.worker.Logger"
 # Longer than an ALB's idle timeout (60 s by default), so that it is never the ALB which finds a
 # connection closed under a request it has just sent.
 keepalive = 75
@@ -89,7 +89,8 @@ def on_starting(_server: Any) -> None:
         sys.exit(f"cpsite: {exc}")
     from django.urls import get_resolver
 
-    from cpsite import aws, process_metrics
+    from cpsite import aws
+    from cpsite.observability import processes as process_metrics
 
     _limits()
     with suppress(OSError):  # no Linux: there will be no such metrics either
@@ -106,14 +107,14 @@ def on_starting(_server: Any) -> None:
 @cache
 def _limits() -> "Limits":
     """Find the service's limits once, in the master: the workers inherit what was found."""
-    from cpsite import limits
+    from cpsite.observability import resource_limits as limits
 
     return limits.find()
 
 
 def post_worker_init(worker: Any) -> None:
     """Open the metrics port, and pay for the first request before it comes."""
-    from cpsite import metrics
+    from cpsite.observability import metrics
     from validator import warm_up
 
     service = metrics.Service("validator", _limits(), master=worker.ppid)

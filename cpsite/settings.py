@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "cpsite",
     "cpsite.audit",
+    "cpsite.dead_letters",
     "validator",
     "uploader",
 ]
@@ -60,19 +61,19 @@ if find_spec("axes"):
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "cpsite.middleware.RequestIdMiddleware",
-    "cpsite.middleware.ContentLengthMiddleware",
+    "cpsite.web.middleware.RequestIdMiddleware",
+    "cpsite.web.middleware.ContentLengthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Sessions, host checks, users and flash messages exist for people: `POST /` skips them.
-    "cpsite.middleware.AdminSessionMiddleware",
-    "cpsite.middleware.AdminCommonMiddleware",
+    "cpsite.web.middleware.AdminSessionMiddleware",
+    "cpsite.web.middleware.AdminCommonMiddleware",
     # Stays global: it looks at a request only where a view is not csrf_exempt, and ours are.
     "django.middleware.csrf.CsrfViewMiddleware",
-    "cpsite.middleware.AdminAuthenticationMiddleware",
-    "cpsite.middleware.AdminMessageMiddleware",
+    "cpsite.web.middleware.AdminAuthenticationMiddleware",
+    "cpsite.web.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "cpsite.middleware.PrometheusAfterMiddleware",
+    "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
 ROOT_URLCONF = "cpsite.urls"
@@ -111,15 +112,16 @@ AUTHENTICATION_BACKENDS = [
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
-AXES_CLIENT_IP_CALLABLE = "validator.logins.address"
-AXES_USERNAME_CALLABLE = "validator.logins.username"
+AXES_CLIENT_IP_CALLABLE = "cpsite.web.admin_login.address"
+AXES_USERNAME_CALLABLE = "cpsite.web.admin_login.username"
 # Tries while one has to wait are not looked at, so they do not make it longer.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 # Log lines of ours tell of logins, without what was typed; rows for each would grow for ever.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# The login page itself answers who has to wait (validator/logins.py): no other request is asked.
+# The login page itself answers who has to wait (cpsite/web/admin_login.py): no other request is
+# asked.
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
@@ -241,7 +243,7 @@ STORAGES: dict[str, dict[str, Any]] = {
         }
         if MESSAGES_DIRECTORY
         else {
-            "BACKEND": "uploader.storage.MessageS3Storage",
+            "BACKEND": "cpsite.storage.MessageS3Storage",
             "OPTIONS": {
                 "bucket_name": S3_BUCKET,
                 "region_name": AWS_REGION,
@@ -368,12 +370,12 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "cpsite.logging.RequestIdFilter"},
-        "exceptions": {"()": "cpsite.logging.ExceptionsOnly"},
+        "request_id": {"()": "cpsite.observability.logging.RequestIdFilter"},
+        "exceptions": {"()": "cpsite.observability.logging.ExceptionsOnly"},
     },
     "formatters": {
-        "json": {"()": "cpsite.logging.json_formatter"},
-        "text": {"()": "cpsite.logging.TextFormatter"},
+        "json": {"()": "cpsite.observability.logging.json_formatter"},
+        "text": {"()": "cpsite.observability.logging.TextFormatter"},
     },
     "handlers": {
         "console": {

@@ -8,7 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
 django.setup(set_prefix=False)
 
 from cpsite import checks  # noqa: E402 - checks need the apps that the line above loads
-from cpsite.handler import Handler  # noqa: E402
+from cpsite.web.wsgi_handler import Handler  # noqa: E402
 
 checks.require(checks.VALIDATOR)
 

@@ -22,7 +22,7 @@ from rest_framework.test import APIClient
 
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import AuditRecorder, recorder
-from cpsite.health import readiness
+from cpsite.web.health import readiness
 from validator import idempotency, publisher, tokens
 
 # Machines are shared and noisy: no test may fail because one example took long.

@@ -23,9 +23,9 @@ BROWSER = "tests/browser"
 LEFT_OUT = tuple(f"--ignore={path}" for path in (TERRAFORM, MONITORING, IMAGES, BROWSER))
 #: What depends on how a database behaves.
 DATABASE = (
-    "tests/audit",
+    "tests/cpsite/audit",
     "tests/validator/test_idempotency.py",
-    "tests/validator/test_logins.py",
+    "tests/cpsite/web/test_admin_login.py",
     "tests/pipelines/test_migrations.py",
 )
 

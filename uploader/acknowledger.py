@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cpsite.sqs_batch import BATCH_ENTRIES
+from cpsite.queue.batch import BATCH_ENTRIES
 from uploader import metrics
 from uploader.errors import describe
 from uploader.heartbeat import Heartbeat

@@ -4,6 +4,8 @@ from django.core.checks import register
 
 class UploaderConfig(AppConfig):
     name = "uploader"
+    # `uploader` names the dead letters' permissions (cpsite/dead_letters/apps.py).
+    label = "uploader_worker"
 
     def ready(self) -> None:
         from cpsite import checks as shared

@@ -4,7 +4,7 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from cpsite.sqs_batch import QueueRefused
+from cpsite.queue.batch import QueueRefused
 
 #: S3's codes, or the status where there is no code, for "not this object, whenever you ask". What
 #: is not here (5xx, throttling, no connection, expired credentials, a missing bucket, a full disk)

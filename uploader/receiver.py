@@ -11,9 +11,9 @@ from kombu.exceptions import KombuError
 from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer
 
-from cpsite import broker
-from cpsite.sqs import UNDECODABLE_HEADER, Client
-from cpsite.sqs_batch import BATCH_ENTRIES, QueueRefused
+from cpsite.queue import connection as broker
+from cpsite.queue.batch import BATCH_ENTRIES, QueueRefused
+from cpsite.queue.transport import UNDECODABLE_HEADER, Client
 
 #: What a call to SQS can fail with.
 QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, QueueRefused)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cpsite.audit.recorder import recorder
-from uploader.outage import NOTICE_SECONDS
+from uploader.storage_outage import NOTICE_SECONDS
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
-from cpsite.sqs_batch import BATCH_ENTRIES
+from cpsite.queue.batch import BATCH_ENTRIES
 from uploader import metrics
 from uploader.acknowledger import Acknowledger
 from uploader.errors import describe
-from uploader.handling import Counts, Handler, decode
+from uploader.handler import Counts, Handler, decode
 from uploader.heartbeat import Heartbeat, Pulse
 from uploader.layouts import Batch, Batcher, Part
-from uploader.outage import NOTICE_SECONDS, OUTAGE_FAILURES, pause_seconds
 from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
+from uploader.storage_outage import NOTICE_SECONDS, OUTAGE_FAILURES, pause_seconds
 from uploader.visibility import VisibilityExtender
 
 logger = logging.getLogger(__name__)

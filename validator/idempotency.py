@@ -25,6 +25,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 
 from cpsite.message import Message
+from validator.circuit_breaker import Outage
 from validator.exceptions import (
     IdempotencyInProgress,
     IdempotencyKeyInvalid,
@@ -32,7 +33,6 @@ from validator.exceptions import (
     IdempotencyUnavailable,
 )
 from validator.models import IdempotencyRecord, in_seconds
-from validator.outage import Outage
 
 logger = logging.getLogger(__name__)
 

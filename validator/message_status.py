@@ -16,7 +16,7 @@ from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from validator import metrics
-from validator.bearer import bearer_token
+from validator.authentication import bearer_token
 from validator.exceptions import ServiceUnavailable, TokenMissing, Unauthorized, reason_of
 from validator.serializers import owner_of
 from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip

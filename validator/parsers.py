@@ -79,7 +79,7 @@ def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | N
 
 
 def _failure(exc: OSError) -> str:
-    # The worker bounds the time that a body takes (cpsite/gunicorn_worker.py); Django wraps what
+    # The worker bounds the time that a body takes (cpsite/web/worker.py); Django wraps what
     # reading raises.
     is_slow = isinstance(exc, TimeoutError) or isinstance(exc.__cause__, TimeoutError)
     return "The body came too slowly." if is_slow else _ENDED_EARLY

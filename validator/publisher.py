@@ -10,13 +10,13 @@ from django.conf import settings
 from kombu.exceptions import KombuError
 from kombu.messaging import Producer
 
-from cpsite import broker
-from cpsite.group_commit import NotSent
-from cpsite.sqs import MessageTooLong, SendFailed, SendUnconfirmed
-from cpsite.sqs_batch import QueueRefused
+from cpsite.queue import connection as broker
+from cpsite.queue.batch import QueueRefused
+from cpsite.queue.group_commit import NotSent
+from cpsite.queue.transport import MessageTooLong, SendFailed, SendUnconfirmed
 from validator import metrics
+from validator.circuit_breaker import Outage
 from validator.exceptions import MessageTooLarge, QueueUnavailable
-from validator.outage import Outage
 
 #: What there is instead of an answer of SQS.
 _FAILURES: Final = (BotoCoreError, KombuError, OSError, SendFailed, SendUnconfirmed)

@@ -22,7 +22,7 @@ from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES, Message
 from validator import idempotency, metrics
-from validator.bearer import bearer_token
+from validator.authentication import bearer_token
 from validator.exceptions import CONTRACT_BROKEN, code_of, reason_of
 from validator.parsers import StrictJSONParser, check_headers
 from validator.publisher import publish_message

@@ -23,8 +23,8 @@ from django.db import (
     connection,
 )
 
-from cpsite import metrics
 from cpsite.audit.models import AuditEvent
+from cpsite.observability import metrics
 
 logger = logging.getLogger(__name__)
 

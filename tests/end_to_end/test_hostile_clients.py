@@ -15,7 +15,7 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from cpsite import gunicorn_worker
+from cpsite.web import worker as gunicorn_worker
 from tests import factories
 from tests.waiting import wait_for
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from cpsite.limits import Limits
-from cpsite.metrics import Service
-from cpsite.process_metrics import ServiceProcesses
+from cpsite.observability.metrics import Service
+from cpsite.observability.processes import ServiceProcesses
+from cpsite.observability.resource_limits import Limits
 from tests.monitoring import dashboards, metric_names
 from tests.monitoring.configuration import FILES, ROOT, alerts, filled_in, groups
 from tests.monitoring.metric_names import named_in

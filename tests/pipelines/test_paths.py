@@ -18,7 +18,7 @@ from cpsite.settings import BASE_DIR
 
 _LOAD = {
     "validator": """
-import cpsite.gunicorn, cpsite.gunicorn_worker, cpsite.wsgi
+import cpsite.gunicorn, cpsite.web.worker, cpsite.wsgi
 from django.urls import get_resolver
 get_resolver().url_patterns
 """,

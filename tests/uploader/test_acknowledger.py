@@ -3,7 +3,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite.sqs import DeleteFailed
+from cpsite.queue.transport import DeleteFailed
 from tests import factories
 from tests.waiting import wait_for
 from uploader import acknowledger as module

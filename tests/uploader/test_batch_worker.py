@@ -8,10 +8,11 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from cpsite import storage
 from cpsite.message import Message
 from tests import factories
 from tests.waiting import wait_for
-from uploader import handling, storage
+from uploader import handler as handling
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batcher
 from uploader.receiver import Receiver

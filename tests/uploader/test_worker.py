@@ -8,13 +8,16 @@ from hashlib import sha256
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from cpsite import storage
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
-from cpsite.sqs import DeleteFailed
+from cpsite.queue.transport import DeleteFailed
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
 from tests.waiting import wait_for
-from uploader import handling, metrics, outage, storage
+from uploader import handler as handling
+from uploader import metrics
+from uploader import storage_outage as outage
 from uploader.heartbeat import Heartbeat, Pulse
 from uploader.receiver import Delivery, Receiver
 from uploader.worker import Worker

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from cpsite.audit.recorder import AuditRecorder
-from cpsite.handler import Handler, Request
 from cpsite.message import Message
+from cpsite.web.wsgi_handler import Handler, Request
 from tests.factories import ALICE, ALICE_NEXT, BOB, envelope, fields
 from validator import views
 from validator.models import IdempotencyRecord

@@ -8,7 +8,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 
-from cpsite.group_commit import NotSent
+from cpsite.queue.group_commit import NotSent
 from tests import factories
 from validator import publisher
 from validator.exceptions import QueueUnavailable

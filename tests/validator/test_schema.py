@@ -21,7 +21,7 @@ from rest_framework.exceptions import APIException
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import unsupported_method
 
-from cpsite.health import readiness
+from cpsite.web.health import readiness
 from tests.factories import ALICE
 from tests.validator import test_bad_input
 from validator import exceptions, idempotency, schema, views

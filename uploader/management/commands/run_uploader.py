@@ -12,14 +12,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
-from cpsite import checks, limits, metrics
-from cpsite.arguments import positive
+from cpsite import checks, storage
 from cpsite.audit.recorder import recorder
-from uploader import storage
+from cpsite.cli import positive
+from cpsite.observability import metrics
+from cpsite.observability import resource_limits as limits
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
-from uploader.queue_check import check_queue, longest_write_seconds
 from uploader.queue_depth import QueueDepthSampler
+from uploader.queue_settings import check_queue, longest_write_seconds
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
 from uploader.worker import Worker

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cpsite.arguments import positive
+from cpsite.cli import positive
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES
 from validator.tokens import InvalidTokens, parse_tokens, read_parameter
 

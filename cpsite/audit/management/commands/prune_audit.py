@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from cpsite.arguments import positive
 from cpsite.audit.models import AuditEvent
+from cpsite.cli import positive
 
 _UNITS = {"d": "days", "h": "hours"}
 _PROGRESS_EVERY = 20

@@ -14,7 +14,7 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from cpsite.audit.display import to_the_millisecond
+from cpsite.audit.admin.display import to_the_millisecond
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
 

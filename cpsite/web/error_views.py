@@ -1,0 +1,34 @@
+"""Answers to requests that reach no view.
+
+In the API's error shape, and as Django's pages in the admin.
+"""
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views import defaults
+
+from cpsite.web.middleware import is_admin
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """400: something Django itself refuses, such as an unknown host."""
+    if is_admin(request):
+        return defaults.bad_request(request, exception)
+    return _answer("bad_request", "The request is not acceptable.", 400)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """404: there is nothing at this path."""
+    if is_admin(request):
+        return defaults.page_not_found(request, exception)
+    return _answer("not_found", "There is nothing at this path.", 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """500: something we did not foresee, outside of the API's views."""
+    if is_admin(request):
+        return defaults.server_error(request)
+    return _answer("internal_error", "Something went wrong on our side.", 500)
+
+
+def _answer(code: str, detail: str, status: int) -> HttpResponse:
+    return JsonResponse({"code": code, "detail": detail}, status=status)

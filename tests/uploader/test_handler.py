@@ -1,0 +1,208 @@
+"""What becomes of a delivery, by what the storage says."""
+
+import threading
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+)
+
+from cpsite.storage import StorageUnreachable
+from tests import factories
+from uploader import handler as handling
+from uploader import storage_outage as outage
+from uploader.errors import is_refusal
+from uploader.handler import Handler
+from uploader.heartbeat import Heartbeat
+from uploader.storage_outage import OUTAGE_FAILURES
+
+
+def _client_error(code):
+    return ClientError({"Error": {"Code": code}}, "PutObject")
+
+
+REFUSALS = [_client_error("AccessDenied"), _client_error("EntityTooLarge")]
+TROUBLES = [
+    _client_error("SlowDown"),
+    _client_error("InternalError"),
+    _client_error("503"),
+    _client_error("ExpiredToken"),
+    _client_error("NoSuchBucket"),
+    EndpointConnectionError(endpoint_url="http://s3"),
+    ConnectTimeoutError(endpoint_url="http://s3"),
+    NoCredentialsError(),
+    StorageUnreachable("no answer of S3"),
+    OSError("disk full"),
+]
+
+
+class Delivery:
+    """Stands where a delivery of SQS stands."""
+
+    def __init__(self, attempts=1, body=None):
+        self.attempts = attempts
+        self.body = factories.message().encode().encode() if body is None else body
+        self.undecodable = None
+        self.sqs_message_id = "m"
+
+
+class Queue:
+    """Stands where the receiver stands, and notes when what comes back."""
+
+    def __init__(self):
+        self.released = []
+
+    def release(self, deliveries, *, delay_seconds):
+        self.released += [(delivery, delay_seconds) for delivery in deliveries]
+
+
+class Store:
+    """A storage that answers with the given errors, then with success."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.calls = 0
+
+    def __call__(self, key, body):
+        self.calls += 1
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setattr(outage, "PAUSE_SECONDS_MAX", 0.01)
+
+    def handler(store, **changes):
+        made = Handler(
+            **{
+                "receiver": Queue(),
+                "store": store,
+                "acknowledge": lambda part: acknowledged.append(part.delivery),
+                "heartbeat": Heartbeat(tmp_path / "heartbeat"),
+                "is_stopping": lambda: False,
+                "log_each": True,
+            }
+            | changes
+        )
+        made.acknowledged = acknowledged
+        return made
+
+    acknowledged = []
+    return handler
+
+
+def _others_are_stored(handler):
+    """Let each look at it find that something else was stored just now."""
+    handler.outage.has_stored_since = lambda moment: True
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=repr)
+def test_what_is_refused_is_left_to_the_dead_letters_at_once(make, audit, error):
+    store, delivery = Store(error), Delivery()
+    handler = make(store)
+    handler.handle(delivery)
+    assert store.calls == 1
+    assert handler._receiver.released == [(delivery, handling.HOPELESS_RETRY_SECONDS)]
+    assert not handler.acknowledged
+    (event,) = audit()
+    assert (event.kind, event.reason) == ("failed", f"aws_{error.response['Error']['Code']}")
+    assert (str(event.message_id), event.client) == (
+        "6b1f1d5e-0000-4000-8000-000000000001",
+        "alice",
+    )
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=repr)
+def test_trouble_of_the_storage_is_waited_out_in_hand(make, audit, error, caplog):
+    """A delivery more would bring the message nearer to the dead letters."""
+    store, delivery = Store(*[error] * 8), Delivery()
+    handler = make(store)
+    handler.handle(delivery)
+    assert store.calls == 9
+    assert handler.acknowledged == [delivery]
+    assert not handler._receiver.released
+    assert [event.kind for event in audit()] == ["stored"]
+    assert caplog.text.count("write_failed") == 8
+    assert caplog.text.count("storage_is_away") == 1
+    assert caplog.text.count("storage_is_back") == 1
+
+
+@pytest.mark.parametrize(("attempts", "delay"), [(1, 30), (2, 60), (3, 120), (9, 900)])
+def test_what_fails_while_others_are_stored_is_put_off_the_longer_the_more(
+    make, audit, attempts, delay
+):
+    store, delivery = Store(*[_client_error("SlowDown")] * 9), Delivery(attempts)
+    handler = make(store)
+    _others_are_stored(handler)
+    handler.handle(delivery)
+    assert store.calls == handling.TRIES
+    assert handler._receiver.released == [(delivery, delay)]
+    (event,) = audit()
+    assert (event.kind, event.reason, event.attempts) == ("failed", "aws_SlowDown", attempts)
+
+
+def test_a_hiccup_costs_no_delivery(make, audit):
+    store, delivery = Store(_client_error("SlowDown"), _client_error("SlowDown")), Delivery()
+    handler = make(store)
+    _others_are_stored(handler)
+    handler.handle(delivery)
+    assert handler.acknowledged == [delivery]
+    assert handler.counts.failed == 0
+
+
+def test_a_storage_that_refuses_everything_does_not_empty_the_queue_into_the_dead_letters(
+    make, audit
+):
+    """It may be a policy that somebody is about to mend."""
+    handler = make(Store(*[_client_error("AccessDenied")] * 20))
+    deliveries = [Delivery() for _ in range(8)]
+    for delivery in deliveries:
+        handler.handle(delivery)
+    delays = [delay for _, delay in handler._receiver.released]
+    assert delays[: OUTAGE_FAILURES - 1] == [handling.HOPELESS_RETRY_SECONDS] * 4
+    assert delays[OUTAGE_FAILURES - 1 :] == [30] * 4
+
+
+def test_a_bug_puts_a_message_off(make, audit, caplog):
+    delivery = Delivery(attempts=2)
+    handler = make(Store(RuntimeError("a bug")))
+    handler.handle(delivery)
+    assert "message_failed_unexpectedly" in caplog.text
+    assert handler._receiver.released == [(delivery, 60)]
+    (event,) = audit()
+    assert (event.kind, event.reason) == ("failed", "internal_error")
+
+
+def test_a_stop_gives_back_what_waits(make, audit):
+    stopping = threading.Event()
+
+    def store(key, body):
+        stopping.set()
+        raise StorageUnreachable
+
+    delivery = Delivery()
+    handler = make(store, is_stopping=stopping.is_set)
+    handler.handle(delivery)
+    assert handler._receiver.released == [(delivery, 0)]
+    assert handler.counts.as_dict() == {"received": 0, "stored": 0, "failed": 0, "released": 1}
+    assert audit() == []
+
+
+def test_refusals_and_troubles_are_told_apart():
+    assert all(map(is_refusal, REFUSALS))
+    assert not any(map(is_refusal, TROUBLES))
+
+
+def test_while_it_waits_it_shows_that_it_lives(make, audit, monkeypatch):
+    beats = []
+    monkeypatch.setattr(
+        outage.StorageOutage,
+        "wait",
+        lambda self, seconds, *, is_stopping, beat: beats.append(beat) or True,
+    )
+    make(Store(StorageUnreachable(), StorageUnreachable())).handle(Delivery())
+    assert len(beats) == 2

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from django.core.management import CommandError
+
+from uploader.queue_settings import QueueAttributes, check_queue, longest_write_seconds
+from uploader.receiver import Receiver
+
+
+@pytest.fixture
+def receiver(queue):
+    made = Receiver(concurrency=1)
+    yield made
+    made.close()
+
+
+def test_a_good_queue_passes_in_silence(receiver, caplog):
+    check_queue(receiver)
+    assert not caplog.records
+
+
+def test_a_visibility_timeout_shorter_than_a_write_is_refused(receiver, queue, settings):
+    queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "11"})
+    with pytest.raises(CommandError, match=r"timeout is 11 s.*may take 11 s.*S3_TIMEOUT_SECONDS"):
+        check_queue(receiver)
+    settings.S3_TIMEOUT_SECONDS = 4.0
+    check_queue(receiver)
+
+
+def test_a_queue_without_dead_letters_is_told(receiver, queue, caplog):
+    queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"RedrivePolicy": ""})
+    check_queue(receiver)
+    assert "queue_without_dead_letters" in caplog.text
+
+
+def test_an_sqs_that_is_away_stops_nobody(receiver, monkeypatch, caplog):
+    def fail():
+        raise EndpointConnectionError(endpoint_url="http://sqs")
+
+    monkeypatch.setattr(receiver, "attributes", fail)
+    check_queue(receiver)
+    assert "queue_not_checked" in caplog.text
+
+
+def test_an_answer_that_was_cut_short_stops_nobody(receiver, monkeypatch, caplog):
+    """botocore takes a 200 without a body for success."""
+    monkeypatch.setattr(receiver._client()._client, "get_queue_attributes", lambda **_: {})
+    check_queue(receiver)
+    (line,) = [each for each in caplog.records if each.getMessage() == "queue_not_checked"]
+    assert line.error == "aws_NoAttributes"
+
+
+def test_attributes_are_read():
+    policy = json.dumps({"deadLetterTargetArn": "arn", "maxReceiveCount": "5"})
+    attributes = {"VisibilityTimeout": "120", "RedrivePolicy": policy}
+    assert QueueAttributes.read(attributes) == QueueAttributes(120, 5)
+    assert QueueAttributes.read({"VisibilityTimeout": "30"}) == QueueAttributes(30, None)
+
+
+def test_a_write_takes_two_tries_and_a_pause(settings):
+    settings.S3_TIMEOUT_SECONDS = 5.0
+    assert longest_write_seconds() == 11
