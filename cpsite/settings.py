@@ -226,6 +226,9 @@ S3_PREFIX = env.str(
 )
 #: Longest time in seconds that one attempt to write one object may take.
 S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 5.0, validate=_at_least(1))
+#: Attempts of one write, and the longest pause in seconds between two of them.
+S3_ATTEMPTS = 2
+S3_BACKOFF_SECONDS = 1.0
 #: When set, objects go to this directory instead of S3. For development only.
 MESSAGES_DIRECTORY = env.str("MESSAGES_DIRECTORY", "")
 
@@ -253,7 +256,7 @@ STORAGES: dict[str, dict[str, Any]] = {
                     signature_version="s3v4",
                     connect_timeout=3.0,
                     read_timeout=S3_TIMEOUT_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": 2},
+                    retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
                     max_pool_connections=64,
                 ),
             },
@@ -317,7 +320,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": ["validator.schema.complete"],
+    "POSTPROCESSING_HOOKS": ["validator.openapi.completion.complete"],
 }
 
 # --- Uploader -------------------------------------------------------------------------------

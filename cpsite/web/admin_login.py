@@ -20,7 +20,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from validator.throttling import neighbourhood, source_ip
+from cpsite.web.client_address import neighbourhood, source_ip
 
 logger = logging.getLogger(__name__)
 

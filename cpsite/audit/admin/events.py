@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin.display import badge, span, to_the_millisecond
+from cpsite.audit.admin.display import badge, span
 from cpsite.audit.admin.export import csv_response
 from cpsite.audit.admin.filters import ClientFilter, ReasonFilter, TimeFilter
 from cpsite.audit.admin.overview import read_overview
@@ -27,6 +27,7 @@ from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
+from cpsite.moments import readable
 
 
 @admin.register(AuditEvent)
@@ -108,7 +109,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="When (UTC)")
     def when(self, event: AuditEvent) -> str:
-        return to_the_millisecond(event.occurred_at)
+        return readable(event.occurred_at)
 
     @admin.display(description="What")
     def what(self, event: AuditEvent) -> SafeString:
@@ -132,7 +133,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Accepted (UTC)", empty_value="-")
     def accepted(self, event: AuditEvent) -> str | None:
-        return to_the_millisecond(event.accepted_at) if event.accepted_at else None
+        return readable(event.accepted_at) if event.accepted_at else None
 
     @admin.display(description="Timeline of this message")
     def timeline(self, event: AuditEvent) -> str | SafeString:
@@ -204,8 +205,8 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
             "history": history,
             "status": badge(history.status),
             "reason": history.events[-1].reason,
-            "accepted": to_the_millisecond(accepted) if accepted else "",
-            "stored": to_the_millisecond(stored) if stored else "",
+            "accepted": readable(accepted) if accepted else "",
+            "stored": readable(stored) if stored else "",
             "took": span(stored - accepted) if accepted and stored else "",
             "waits": span(timezone.now() - accepted) if accepted and not stored else "",
             "object": self.object_link(of_object) if of_object else "",
@@ -284,7 +285,7 @@ def _waiting_row(history: MessageHistory, now: datetime) -> dict[str, Any]:
         "history": history,
         "status": badge(history.status),
         "reason": last.reason,
-        "accepted": to_the_millisecond(accepted),
+        "accepted": readable(accepted),
         "waits": span(now - accepted),
     }
 

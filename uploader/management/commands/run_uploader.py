@@ -12,17 +12,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
-from cpsite import checks, storage
+from cpsite import checks
 from cpsite.audit.recorder import recorder
 from cpsite.cli import positive
-from cpsite.observability import metrics
-from cpsite.observability import resource_limits as limits
+from cpsite.observability import metrics, resource_limits
+from uploader import storage
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
 from uploader.queue_depth import QueueDepthSampler
-from uploader.queue_settings import check_queue, longest_write_seconds
+from uploader.queue_settings import check_queue
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
+from uploader.storage import longest_write_seconds
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks.require(checks.UPLOADER)
-        service = metrics.Service("uploader", limits.find())
+        service = metrics.Service("uploader", resource_limits.find())
         try:
             server = metrics.serve(settings.METRICS_HOST, options["metrics_port"], service)
         except OSError as exc:

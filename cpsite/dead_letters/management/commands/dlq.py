@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from types import FrameType
 from typing import Any, Final
 
@@ -17,22 +16,16 @@ from django.db import Error as DatabaseFailure
 from tqdm import tqdm  # type: ignore[import-untyped]
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
+from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import recorder
+from cpsite.aws import describe
 from cpsite.cli import positive
-from cpsite.dead_letters import queue as deadletter
-from cpsite.dead_letters.queue import (
-    UNDECODABLE,
-    UNKNOWN,
-    VISIBILITY_SECONDS,
-    Counts,
-    DeadLetter,
-    DeadLetterQueue,
-    Redrive,
-    Selection,
-)
-from uploader.errors import describe
-from uploader.receiver import QUEUE_FAILURES
+from cpsite.dead_letters.letter import UNDECODABLE, UNKNOWN, DeadLetter, Selection
+from cpsite.dead_letters.queue import VISIBILITY_SECONDS, DeadLetterQueue
+from cpsite.dead_letters.redrive import Counts, Redrive
+from cpsite.moments import readable
+from cpsite.queue.delivery import QUEUE_FAILURES
 
 #: Where standard error is no terminal: letters looked at between two lines of progress.
 PROGRESS_EVERY: Final = 1_000
@@ -193,14 +186,14 @@ class Command(BaseCommand):
         if letter.message_id is None or queue.audit_failure is not None:
             return
         try:
-            events = deadletter.timeline(letter.message_id)
+            history = read_history(letter.message_id)
         except DatabaseFailure as exc:
             self._warn_of_audit(type(exc).__name__)
             return
         self.stdout.write("audit log (UTC):")
-        for line in map(_event, events):
-            self.stdout.write(f"  {line}")
-        if not events:
+        for event in history.events if history else ():
+            self.stdout.write(f"  {_event(event)}")
+        if history is None:
             self.stdout.write("  nothing")
 
 
@@ -297,7 +290,7 @@ def _row(letter: DeadLetter) -> list[str]:
     return [
         str(letter.message_id or letter.sqs_message_id),
         letter.client or "-",
-        _moment(letter.accepted_at),
+        readable(letter.accepted_at) if letter.accepted_at else "-",
         str(letter.receives),
         letter.reason or UNKNOWN,
         str(letter.size),
@@ -319,8 +312,8 @@ def _description(letter: DeadLetter) -> dict[str, str]:
         "message id": str(letter.message_id or "-"),
         "SQS message id": letter.sqs_message_id,
         "client": letter.client or "-",
-        "accepted (UTC)": _moment(letter.accepted_at),
-        "sent (UTC)": _moment(letter.sent_at),
+        "accepted (UTC)": readable(letter.accepted_at) if letter.accepted_at else "-",
+        "sent (UTC)": readable(letter.sent_at),
         "receives": str(letter.receives),
         "bytes": str(letter.size),
         "reason": f"{letter.reason or UNKNOWN} {letter.error}".rstrip(),
@@ -330,11 +323,7 @@ def _description(letter: DeadLetter) -> dict[str, str]:
 def _event(event: AuditEvent) -> str:
     attempt = f"attempt {event.attempts}" if event.attempts else ""
     details = (event.reason, event.object_key, attempt)
-    return "  ".join([_moment(event.occurred_at), event.kind, *filter(None, details)])
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-"
+    return "  ".join([readable(event.occurred_at), event.kind, *filter(None, details)])
 
 
 @contextmanager
