@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cpsite.observability.resource_limits import Limits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
+os.environ["CPSITE_SERVICE"] = "validator"
 
 # Must stand in the environment before prometheus_client is imported, which is when it decides
 # whether values are shared between processes. A fresh directory, because files that an earlier
