@@ -190,7 +190,7 @@ def test_a_second_signal_quits_at_once_and_loses_nothing(services, aws_endpoint)
     uploader = services.uploader(AWS_ENDPOINT_URL_S3=s3)
     wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
     uploader.signal(signal.SIGTERM)
-    wait_for(lambda: b"once more quits" in uploader.log.read_bytes(), "the first signal")
+    wait_for(lambda: b"second signal quits" in uploader.log.read_bytes(), "the first signal")
     uploader.signal(signal.SIGTERM)
     assert uploader.wait() == 128 + signal.SIGTERM
     assert services.queue.count() == {"visible": 0, "in_flight": 1}

@@ -100,7 +100,7 @@ def test_list_is_a_table_with_a_count(queue, dlq_run):
     assert re.fullmatch(r"ID +CLIENT +ACCEPTED \(UTC\) +RECEIVES +REASON +BYTES", header)
     assert cells == sorted(
         [
-            f"{message.message_id} alice 2026-11-23 23:59:59 1 aws_SlowDown {size}".split(),
+            f"{message.message_id} alice 2026-11-23 23:59:59.123 1 aws_SlowDown {size}".split(),
             f"{sqs_message_id} - - 1 undecodable 13".split(),
         ]
     )

@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.aws import describe
+from cpsite.cli import table
 from cpsite.moments import readable, rfc3339
 
 _COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
@@ -67,16 +68,7 @@ def _read(message_id: UUID) -> MessageHistory:
 def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
     lines = [f"{history.message_id}  {history.status}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
-    table = [_COLUMNS, *(_row(event) for event in history.events)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        *lines,
-        "",
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ),
-    ]
+    return [*lines, "", *table(_COLUMNS, [_row(event) for event in history.events])]
 
 
 def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:

@@ -1,12 +1,10 @@
 """`manage.py dlq list`, `dlq show` and `dlq redrive`: dead letters, for people."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -20,7 +18,7 @@ from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import recorder
 from cpsite.aws import describe
-from cpsite.cli import positive
+from cpsite.cli import positive, stopped_by_signals, table
 from cpsite.dead_letters.letter import UNDECODABLE, UNKNOWN, DeadLetter, Selection
 from cpsite.dead_letters.queue import VISIBILITY_SECONDS, DeadLetterQueue
 from cpsite.dead_letters.redrive import Counts, Redrive
@@ -43,6 +41,12 @@ class Stop:
 
     def is_requested(self) -> bool:
         return self.number != 0
+
+    def request(self, number: int) -> None:
+        self.number = number
+
+    def break_off(self, _number: int) -> None:
+        raise KeyboardInterrupt
 
 
 class Command(BaseCommand):
@@ -68,7 +72,11 @@ class Command(BaseCommand):
         act = {"list": self._list, "show": self._show, "redrive": self._redrive}[options["action"]]
         stop = Stop()
         try:
-            with stopped_by_signals(stop):
+            with stopped_by_signals(
+                stop.request,
+                again=stop.break_off,
+                notice="dlq: finishing the batch under way; a second signal breaks it off",
+            ):
                 act(stop, options)
         except QUEUE_FAILURES as exc:
             raise CommandError(f"SQS failed: {_named(exc)}.") from exc
@@ -177,7 +185,7 @@ class Command(BaseCommand):
 
     def _write_table(self, rows: Sequence[Sequence[str]]) -> None:
         if rows:
-            for line in _aligned([_COLUMNS, *rows]):
+            for line in table(_COLUMNS, rows, numbers=_NUMBERS):
                 self.stdout.write(line)
 
     def _write_letter(self, letter: DeadLetter, queue: DeadLetterQueue) -> None:
@@ -297,16 +305,6 @@ def _row(letter: DeadLetter) -> list[str]:
     ]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
-
-
 def _description(letter: DeadLetter) -> dict[str, str]:
     return {
         "message id": str(letter.message_id or "-"),
@@ -324,26 +322,6 @@ def _event(event: AuditEvent) -> str:
     attempt = f"attempt {event.attempts}" if event.attempts else ""
     details = (event.reason, event.object_key, attempt)
     return "  ".join([readable(event.occurred_at), event.kind, *filter(None, details)])
-
-
-@contextmanager
-def stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM request a stop, and the second be a KeyboardInterrupt."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_requested():
-            raise KeyboardInterrupt
-        stop.number = number
-        # No logging here: the interrupted code may hold its lock. And nobody may be listening.
-        with suppress(OSError):
-            os.write(2, b"dlq: finishing the batch in hand; once more breaks it off\n")
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
