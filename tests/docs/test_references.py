@@ -21,9 +21,9 @@ MADE = re.compile(
     r"(?:var|\.venv[\w-]*|terraform/(?:bootstrap/)?(?:\.terraform|terraform\.tfstate))\b"
 )
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|PORT|HOST")
-#: What AWS's tools, Django's commands, Terraform and make read themselves.
 #: What a reader puts in, and what the examples for clients call the service.
 EXAMPLES = {"MESSAGE_ID", "CPSITE_URL"}
+#: What AWS's tools, Django's commands, Terraform and make read themselves.
 OTHERS = re.compile(r"AWS_.*|DJANGO_SUPERUSER_\w+|TF_.*|GITHUB_\w+|COMPOSE_\w+|DOCKER_\w+")
 
 

@@ -35,7 +35,7 @@ application = get_wsgi_application()
 
 
 def _service(environ, start_response):
-    """The service behind a server, which tells the client's address."""
+    """The service behind a server, which passes the client's address on."""
     return application(environ | {"REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 
@@ -46,7 +46,7 @@ def _document():
 DOCUMENT = _document()
 POST = DOCUMENT["paths"]["/"]["post"]
 
-#: Texts of 65,536 characters are a lot of work for Schemathesis, and tell it nothing more.
+#: Texts of 65,536 characters are a lot of work for Schemathesis, and test nothing more.
 MAX_FIELD_LENGTH = 500
 with override_settings(MAX_FIELD_LENGTH=MAX_FIELD_LENGTH):
     api = schemathesis.openapi.from_dict(_document())
@@ -242,7 +242,7 @@ def test_the_api_keeps_to_it(case):
 @pytest.mark.usefixtures("_no_queue")
 @fuzz
 @given(api["/"]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
-def test_what_it_allows_is_refused_to_a_stranger(case):
+def test_what_it_allows_is_refused_without_a_valid_token(case):
     code = _call(case).json()["code"]
     assert code in {"token_missing", "token_unknown"}
 
