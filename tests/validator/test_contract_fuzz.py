@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is the README's: judged by rules written here once more."""
+"""Whatever is sent, the answer is that of docs/api.md: judged by rules written here once more."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ LONGEST_BODY = 327_680
 STRAIGHT, NEGOTIATED = "*/*", "text/html;q=0.9,application/json"
 
 
-# --- What the README says, for a request by its bytes ------------------------------------------
+# --- What docs/api.md says, for a request by its bytes -----------------------------------------
 
 
 class Malformed(Exception):

@@ -22,6 +22,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import unsupported_method
 
 from cpsite.web.health import readiness
+from tests.docs.markdown import page, section
 from tests.factories import ALICE, ALICE_NEXT, BOB
 from tests.validator import test_bad_input
 from validator import exceptions, idempotency, views
@@ -30,14 +31,14 @@ from validator.openapi.components import SPACE, TEXT
 from validator.openapi.operations import IDEMPOTENCY_KEY
 from validator.openapi.responses import UNREADABLE
 
-README = Path(__file__).parents[2] / "README.md"
+API = page("docs/api.md")
 
 
 application = get_wsgi_application()
 
 
 def _service(environ, start_response):
-    """The service behind a server, which tells the client's address."""
+    """The service behind a server, which passes the client's address on."""
     return application(environ | {"REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 
@@ -48,7 +49,7 @@ def _document():
 DOCUMENT = _document()
 POST = DOCUMENT["paths"]["/"]["post"]
 
-#: Texts of 65,536 characters are a lot of work for Schemathesis, and tell it nothing more.
+#: Texts of 65,536 characters are a lot of work for Schemathesis, and test nothing more.
 MAX_FIELD_LENGTH = 500
 TOKENS = {ALICE, ALICE_NEXT, BOB}
 with override_settings(MAX_FIELD_LENGTH=MAX_FIELD_LENGTH):
@@ -95,25 +96,48 @@ def test_its_codes_are_those_that_the_api_can_answer():
     assert _codes(DOCUMENT["components"]["responses"]) == {"not_found", "method_not_allowed"}
 
 
-def test_its_statuses_and_codes_are_those_of_the_readme():
-    documented = {
-        (int(status), code)
-        for status, codes in re.findall(
-            r"^\| (\d{3}) \| (`.*?`) \|", README.read_text(), re.MULTILINE
-        )
-        for code in re.findall(r"`(\w+)`", codes)
-    }
-    in_document = {
-        (int(status), code)
-        for status, answer in POST["responses"].items()
-        for code in _codes(answer)
-    }
+def _documented(heading):
+    """Return each status and code of the table under a heading of docs/api.md."""
+    rows = re.findall(r"^\| (\d{3}) \| (`.*?`) \|", section(API, heading), re.MULTILINE)
+    return {(int(status), code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
+def _statuses_and_codes(operation):
+    """Return each status and code of an operation; `bad_request` with its first status alone."""
     beyond_http = {(status.value, "bad_request") for status in UNREADABLE}
-    assert in_document - beyond_http - {(500, "internal_error")} == documented - {
-        (400, "bad_request"),
-        (404, "not_found"),
-        (405, "method_not_allowed"),
-    }
+    return {
+        (int(status), code)
+        for status, answer in operation["responses"].items()
+        for code in _codes(answer)
+    } - (beyond_http - {(400, "bad_request")})
+
+
+def test_its_statuses_and_codes_are_those_of_the_page():
+    of_paths = {(404, "not_found"), (405, "method_not_allowed")}
+    assert _documented("Answers") == _statuses_and_codes(POST) | of_paths
+    status_of_message = DOCUMENT["paths"]["/messages/{message_id}/"]["get"]
+    assert _documented("Ask for a message") == _statuses_and_codes(status_of_message)
+
+
+def test_its_codes_of_fields_are_those_of_the_page():
+    rows = re.findall(r"^\| `(\w+)` \|", section(API, "Errors"), re.MULTILINE)
+    assert sorted(rows) == sorted(exceptions.FIELD_CODES)
+
+
+def test_its_statuses_of_a_message_are_those_of_the_page():
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?!meaning)", section(API, "Ask for a message"), re.MULTILINE
+    )
+    of_schema = DOCUMENT["components"]["schemas"]["MessageStatus"]["properties"]["status"]["enum"]
+    assert sorted(rows) == sorted(of_schema)
+
+
+def test_its_examples_of_the_page_fit_it():
+    shown = [json.loads(fence.code) for fence in API.fences if fence.language == "json"]
+    shapes = ["Envelope", "Receipt", "ContractBroken", "MessageStatus"]
+    for example, name in zip(shown, shapes, strict=True):
+        whole = {"components": DOCUMENT["components"], "$ref": f"#/components/schemas/{name}"}
+        Draft202012Validator(whole, format_checker=FormatChecker()).validate(example)
 
 
 def test_its_codes_of_fields_are_those_of_every_broken_contract():
