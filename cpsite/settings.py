@@ -16,6 +16,8 @@ import django_stubs_ext
 from botocore.config import Config
 from environs import Env, validate
 
+from cpsite import __version__
+
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -322,7 +324,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "cpsite",
     "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": ["validator.openapi.completion.complete"],
 }
