@@ -35,17 +35,21 @@ FROM ${PYTHON_IMAGE} AS program
 WORKDIR /app
 COPY manage.py ./
 COPY cpsite/ cpsite/
-COPY validator/ validator/
-COPY uploader/ uploader/
 # The default of what is kept on disk; in a container nothing is.
-RUN mkdir var \
- && python -m compileall -q -j 0 --invalidation-mode unchecked-hash .
+RUN mkdir var
+
+# Neither service has the other's code, and CPSITE_SERVICE keeps Django from looking for it.
+FROM program AS uploader-program
+COPY uploader/ uploader/
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash .
 
 FROM validator-packages AS validator-program
 WORKDIR /app
 COPY --from=program /app ./
+COPY validator/ validator/
 # Swagger UI comes with ReDoc, which no page uses, and both with maps for their own developers.
-RUN /opt/venv/bin/python manage.py collectstatic --noinput --verbosity=0 \
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash . \
+ && CPSITE_SERVICE=validator /opt/venv/bin/python manage.py collectstatic --noinput --verbosity=0 \
       --ignore=redoc --ignore='*.map'
 
 # --- What both images are -------------------------------------------------------------------
@@ -77,7 +81,8 @@ FROM base AS validator
 COPY --from=validator-packages /opt/venv /opt/venv
 COPY --from=validator-program /app ./
 USER 10001:10001
-ENV PORT=8000
+ENV CPSITE_SERVICE=validator \
+    PORT=8000
 EXPOSE 8000 9100
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live', timeout=4)"]
@@ -95,9 +100,10 @@ ENV CPSITE_REVISION=${REVISION}
 
 FROM base AS uploader
 COPY --from=uploader-packages /opt/venv /opt/venv
-COPY --from=program /app ./
+COPY --from=uploader-program /app ./
 USER 10001:10001
-ENV UPLOADER_HEARTBEAT_FILE=/tmp/uploader-heartbeat
+ENV CPSITE_SERVICE=uploader \
+    UPLOADER_HEARTBEAT_FILE=/tmp/uploader-heartbeat
 EXPOSE 9101
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-m", "uploader.liveness"]

@@ -45,9 +45,10 @@ browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICT
 chaos: $(VENV)/.dev .venv-bench/.installed ## Break things under load, then count what is stored; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
 
-lint: $(VENV)/.dev ## Check style and formatting
+lint: $(VENV)/.dev ## Check style, formatting, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/.dev ## Fix style and formatting

@@ -54,16 +54,18 @@ def _envelopes(messages: int, length: int, manifest: Any) -> Iterator[str]:
     from kombu.messaging import Producer
 
     from cpsite.message import Message
-    from cpsite.queue import connection as broker
+    from cpsite.queue import connection
 
     client = _Envelopes()
-    channel = broker.publishing_connection().channel()
+    channel = connection.publishing_connection().channel()
     channel.sqs = lambda queue=None: client  # noqa: ARG005 - Kombu's signature
     producer = Producer(channel, auto_declare=False)
     for number in range(messages):
         message = Message.accept(client="bench", data=text.fields(number, length))
         body = message.encode()
-        producer.publish(body, routing_key=broker.queue().name, serializer=broker.SERIALIZER)
+        producer.publish(
+            body, routing_key=connection.queue().name, serializer=connection.SERIALIZER
+        )
         yield client.kept.pop()
         # Our key scheme, stated once more: this is what the stored objects are held against.
         key = f"{message.accepted_at:%Y/%m/%d}/{message.message_id}.json"

@@ -1,6 +1,11 @@
-"""Types of command-line arguments that more than one command takes."""
+"""What commands share: argument types, a table, a stop by signals."""
 
+import os
+import signal
 from argparse import ArgumentTypeError
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 
 def positive(text: str) -> int:
@@ -12,3 +17,46 @@ def positive(text: str) -> int:
     if number < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield the lines of a table with its header; the columns in `numbers` are aligned right."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if name in numbers else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+@contextmanager
+def stopped_by_signals(
+    stop: Callable[[int], object], *, again: Callable[[int], object], notice: str
+) -> Iterator[None]:
+    """Call `stop` with the number of the first SIGTERM or SIGINT, and `again` with later ones'.
+
+    `notice` is printed to standard error at the first one. Both functions run in a signal handler:
+    they must take no lock, which the interrupted code may hold.
+    """
+    is_stopping = False
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            again(number)
+            return
+        is_stopping = True
+        stop(number)
+        # Not by logging, which takes a lock. Standard error may be closed.
+        with suppress(OSError):
+            os.write(2, f"{notice}\n".encode())
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cpsite.observability.resource_limits import Limits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
+os.environ["CPSITE_SERVICE"] = "validator"
 
 # Must stand in the environment before prometheus_client is imported, which is when it decides
 # whether values are shared between processes. A fresh directory, because files that an earlier
@@ -90,11 +91,11 @@ def on_starting(_server: Any) -> None:
     from django.urls import get_resolver
 
     from cpsite import aws
-    from cpsite.observability import processes as process_metrics
+    from cpsite.observability import processes
 
     _limits()
     with suppress(OSError):  # no Linux: there will be no such metrics either
-        process_metrics.booted_at()
+        processes.booted_at()
     # What the first request would import, in each process anew.
     get_resolver().url_patterns  # noqa: B018
     aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))
@@ -107,9 +108,9 @@ def on_starting(_server: Any) -> None:
 @cache
 def _limits() -> "Limits":
     """Find the service's limits once, in the master: the workers inherit what was found."""
-    from cpsite.observability import resource_limits as limits
+    from cpsite.observability import resource_limits
 
-    return limits.find()
+    return resource_limits.find()
 
 
 def post_worker_init(worker: Any) -> None:

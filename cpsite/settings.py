@@ -8,7 +8,6 @@ stops every command with a line that names the variable.
 
 import secrets
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,26 +37,38 @@ DEBUG = env.bool("DJANGO_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
 
+#: The service whose apps a process loads: `validator` or `uploader`. Empty means both, for commands
+#: in a checkout. gunicorn's configuration and `manage.py run_uploader` set it for themselves, the
+#: images set it for every command.
+CPSITE_SERVICE = env.str(
+    "CPSITE_SERVICE", "", validate=[validate.OneOf(["", "validator", "uploader"])]
+)
+
 INSTALLED_APPS = [
-    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django_prometheus",
-    "rest_framework",
-    "drf_spectacular",
     "cpsite",
     "cpsite.audit",
     "cpsite.dead_letters",
-    "validator",
-    "uploader",
 ]
-
-# Counts wrong passwords; the uploader, which serves no pages, does without.
-if find_spec("axes"):
-    INSTALLED_APPS.append("axes")
+if CPSITE_SERVICE != "uploader":
+    ROOT_URLCONF = "cpsite.urls"
+    INSTALLED_APPS += [
+        "django.contrib.admin",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "django_prometheus",
+        "rest_framework",
+        "drf_spectacular",
+        # Swagger UI's files for /docs/.
+        "drf_spectacular_sidecar",
+        # Counts wrong passwords.
+        "axes",
+        "validator",
+    ]
+if CPSITE_SERVICE != "validator":
+    INSTALLED_APPS += ["uploader"]
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
@@ -76,7 +87,6 @@ MIDDLEWARE = [
     "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
-ROOT_URLCONF = "cpsite.urls"
 WSGI_APPLICATION = "cpsite.wsgi.application"
 TEMPLATES = [
     {
@@ -129,12 +139,6 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
-# Swagger UI's files for /docs/: a package that the uploader, which serves no pages, does without.
-_swagger_ui = find_spec("drf_spectacular_sidecar")
-STATICFILES_DIRS = [
-    str(Path(place) / "static")
-    for place in (_swagger_ui and _swagger_ui.submodule_search_locations) or ()
-]
 # Serve assets straight from the packages when `collectstatic` has not been run.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
 
@@ -226,6 +230,9 @@ S3_PREFIX = env.str(
 )
 #: Longest time in seconds that one attempt to write one object may take.
 S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 5.0, validate=_at_least(1))
+#: Attempts of one write, and the longest pause in seconds between two of them.
+S3_ATTEMPTS = 2
+S3_BACKOFF_SECONDS = 1.0
 #: When set, objects go to this directory instead of S3. For development only.
 MESSAGES_DIRECTORY = env.str("MESSAGES_DIRECTORY", "")
 
@@ -253,7 +260,7 @@ STORAGES: dict[str, dict[str, Any]] = {
                     signature_version="s3v4",
                     connect_timeout=3.0,
                     read_timeout=S3_TIMEOUT_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": 2},
+                    retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
                     max_pool_connections=64,
                 ),
             },
@@ -317,7 +324,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": ["validator.schema.complete"],
+    "POSTPROCESSING_HOOKS": ["validator.openapi.completion.complete"],
 }
 
 # --- Uploader -------------------------------------------------------------------------------

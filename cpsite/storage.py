@@ -1,4 +1,4 @@
-"""Where messages are stored, and under which key."""
+"""The storage of messages: django-storages for S3, with writes by obstore."""
 
 import re
 import threading
@@ -14,48 +14,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.base import ContentFile, File
-from django.core.files.storage import storages
+from django.core.files.base import File
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from storages.backends.s3 import S3Storage
 
 from cpsite import __version__
-from cpsite.message import CONTENT_TYPE, Message
+from cpsite.message import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
-
-
-class StoredElsewhereError(Exception):
-    """The storage chose another name than the key, so a redelivery would make a second object."""
-
-
-def object_key(message: Message) -> str:
-    """Return the key of a message's object: `messages/2026/11/23/<message_id>.json`.
-
-    It follows from what the message itself carries, so that each delivery of it writes the same
-    object, whenever that is. It holds no text that a client has chosen.
-    """
-    return f"{settings.S3_PREFIX}{message.accepted_at:%Y/%m/%d}/{message.message_id}.json"
-
-
-def store(key: str, body: bytes) -> None:
-    """Write one object. When this returns, the storage has acknowledged it.
-
-    Raises ClientError, BotoCoreError or OSError.
-    """
-    name = storages["messages"].save(key, ContentFile(body))
-    if name != key:
-        raise StoredElsewhereError
-
-
-def warm_up() -> None:
-    """Create the S3 client before the first message needs it."""
-    storage = storages["messages"]
-    if isinstance(storage, MessageS3Storage):
-        storage.put_store()
 
 
 class StorageUnreachable(OSError):
@@ -111,7 +80,7 @@ class MessageS3Storage(S3Storage):
             retry_config={
                 "max_retries": config.retries["total_max_attempts"] - 1,
                 "retry_timeout": timedelta(seconds=2 * config.read_timeout),
-                "backoff": {"max_backoff": timedelta(seconds=1)},
+                "backoff": {"max_backoff": timedelta(seconds=settings.S3_BACKOFF_SECONDS)},
             },
         )
 

@@ -1,8 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from cpsite.web import admin_login as logins
-from cpsite.web import health
+from cpsite.web import admin_login, health
 
 admin.site.site_header = admin.site.site_title = "cpsite"
 # Three entries, which the index has too, for a fifth of the width.
@@ -17,7 +16,7 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     # Before the admin's own, which it calls.
-    path("admin/login/", logins.login),
+    path("admin/login/", admin_login.login),
     path("admin/", admin.site.urls),
     path("", include("validator.urls")),
 ]

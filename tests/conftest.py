@@ -178,8 +178,8 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(AuditRecorder, "_start_thread", lambda self: None)
     cache.clear()
     tokens.store.cache_clear()
-    publisher._outage.cache_clear()
-    idempotency._outage.cache_clear()
+    publisher._breaker.cache_clear()
+    idempotency._breaker.cache_clear()
     readiness.forget()
     yield
     recorder._start_afresh()

@@ -8,9 +8,9 @@ from typing import Final
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
+from cpsite.queue.delivery import Delivery
 from uploader import metrics
 from uploader.layouts import Part
-from uploader.receiver import Delivery
 
 logger = logging.getLogger(__name__)
 

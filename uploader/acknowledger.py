@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cpsite.aws import describe
 from cpsite.queue.batch import BATCH_ENTRIES
+from cpsite.queue.delivery import QUEUE_FAILURES
 from uploader import metrics
-from uploader.errors import describe
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
-from uploader.receiver import QUEUE_FAILURES, Receiver
+from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
 

@@ -19,14 +19,16 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
+from cpsite.aws import describe
 from cpsite.message import DecodeError, Message
-from cpsite.storage import object_key
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import accounting, metrics
-from uploader.errors import describe, is_refusal
+from uploader.backoff import pause_seconds
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batch, Part
-from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
-from uploader.storage_outage import StorageOutage, pause_seconds
+from uploader.receiver import Receiver
+from uploader.storage import is_refusal, object_key
+from uploader.storage_outage import StorageOutage
 
 logger = logging.getLogger(__name__)
 

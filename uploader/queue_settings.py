@@ -3,19 +3,16 @@
 import json
 import logging
 from dataclasses import dataclass
-from typing import Final
 
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from uploader.errors import describe
-from uploader.receiver import QUEUE_FAILURES, Receiver
+from cpsite.aws import describe
+from cpsite.queue.delivery import QUEUE_FAILURES
+from uploader.receiver import Receiver
+from uploader.storage import longest_write_seconds
 
 logger = logging.getLogger(__name__)
-
-#: Tries of one write (`total_max_attempts` of the messages storage), and the longest pause between.
-_ATTEMPTS: Final = 2
-_PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +28,6 @@ class QueueAttributes:
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
         count = policy.get("maxReceiveCount")
         return cls(int(attributes["VisibilityTimeout"]), None if count is None else int(count))
-
-
-def longest_write_seconds() -> float:
-    """Return how long one write may take, all tries of the S3 client included."""
-    return _ATTEMPTS * float(settings.S3_TIMEOUT_SECONDS) + _PAUSE_SECONDS
 
 
 def check_queue(receiver: Receiver) -> None:

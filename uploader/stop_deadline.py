@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cpsite.audit.recorder import recorder
-from uploader.storage_outage import NOTICE_SECONDS
+from uploader.backoff import NOTICE_SECONDS
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,6 @@ class StopDeadline:
         until = time.monotonic() + self._seconds - 2 * _AUDIT_SECONDS
         if self._finished.wait(until - time.monotonic()):
             return
-        logger.error("stop_took_too_long", extra={"in_hand": self._worker.in_hand})
+        logger.error("stop_took_too_long", extra={"in_flight": self._worker.in_flight})
         recorder.close(_AUDIT_SECONDS)
         self._end(0)

@@ -1,31 +1,18 @@
 """Tells an outage of the storage from trouble with one message, and waits for its end."""
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
 from uploader import metrics
+from uploader.backoff import NOTICE_SECONDS
 
 logger = logging.getLogger(__name__)
 
 #: Failed writes in a row after which the storage itself is taken to be away.
 OUTAGE_FAILURES: Final = 5
-#: Seconds to wait, at most, between two tries while something is away.
-PAUSE_SECONDS_MAX: Final = 30.0
-#: Seconds after which a wait looks whether a signal has asked to stop.
-NOTICE_SECONDS: Final = 0.25
-
-
-def pause_seconds(failures: int) -> float:
-    """Return how long to wait after so many failures: about 1 s, then twice as long each time.
-
-    Half to all of it, by chance, so that many workers do not come back as one.
-    """
-    longest = min(PAUSE_SECONDS_MAX, 2.0 ** min(failures - 1, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets
 
 
 class StorageOutage:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cpsite.aws import describe
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
-from uploader.errors import describe
 from uploader.heartbeat import Heartbeat
-from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
+from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +24,19 @@ LONGEST_SECONDS: Final = 11 * 3600
 class VisibilityExtender:
     """Hides messages in hand anew when half of the queue's visibility timeout has passed.
 
-    `in_hand` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
+    `in_flight` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
     """
 
     def __init__(
         self,
         receiver: Receiver,
         *,
-        in_hand: Callable[[], Sequence[Delivery]],
+        in_flight: Callable[[], Sequence[Delivery]],
         heartbeat: Heartbeat,
     ) -> None:
         self._receiver = receiver
         self._heartbeat = heartbeat
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._timeout: int | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
@@ -83,12 +84,12 @@ class VisibilityExtender:
                 )
 
     def _due(self, now: float) -> list[Delivery]:
-        in_hand = self._in_hand()
-        if in_hand and self._timeout is None:
+        in_flight = self._in_flight()
+        if in_flight and self._timeout is None:
             self._timeout = self._receiver.visibility_timeout()
         return [
             delivery
-            for delivery in in_hand
+            for delivery in in_flight
             if self._timeout is not None
             and now - delivery.hidden_at > self._timeout / 2
             and now - delivery.received_at < LONGEST_SECONDS

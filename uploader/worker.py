@@ -8,26 +8,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
+from cpsite.aws import describe
 from cpsite.queue.batch import BATCH_ENTRIES
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
 from uploader.acknowledger import Acknowledger
-from uploader.errors import describe
+from uploader.backoff import NOTICE_SECONDS, pause_seconds
 from uploader.handler import Counts, Handler, decode
 from uploader.heartbeat import Heartbeat, Pulse
+from uploader.in_flight import InFlight
 from uploader.layouts import Batch, Batcher, Part
-from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
-from uploader.storage_outage import NOTICE_SECONDS, OUTAGE_FAILURES, pause_seconds
+from uploader.receiver import Receiver
+from uploader.storage_outage import OUTAGE_FAILURES
 from uploader.visibility import VisibilityExtender
 
 logger = logging.getLogger(__name__)
 
-#: With a batcher: batches whose messages may be in hand, the one that is being filled, one that is
-#: being written, and one between.
-BATCHES_IN_HAND: Final = 3
+#: With a batcher: batches whose messages may be in flight. One is filling, one is being written,
+#: and one is between.
+BATCHES_IN_FLIGHT: Final = 3
 
 
 class Worker:
@@ -35,10 +38,10 @@ class Worker:
 
     `store(key, body)` writes one object and returns when the storage has it. At most `concurrency`
     objects are being written at a time. Without a `batcher` each message is an object of its own,
-    and ten more for each receiver wait for a free thread; with one, messages gather in it, and
-    three batches of them are in hand at most. Each receiver has a thread, the first that of `run`.
-    With `max_messages` the worker stops after that many deliveries; with `drain` when a receive
-    comes back empty while none is in hand.
+    and ten more for each receiver wait for a free thread. With one, messages gather in it, and
+    three batches of them are in flight at most. Each receiver has a thread, the first that of
+    `run`. With `max_messages` the worker stops after that many deliveries; with `drain` when a
+    receive comes back empty while none is in flight.
     """
 
     def __init__(
@@ -57,31 +60,24 @@ class Worker:
         self._receivers = [receiver, *more_receivers]
         self._heartbeat = heartbeat
         self._batcher = batcher
-        self._capacity = (
-            concurrency + BATCH_ENTRIES * len(self._receivers)
-            if batcher is None
-            # Never so little that there would be no room for a receive beside a batch that fills.
-            else max(
-                BATCHES_IN_HAND * batcher.max_messages,
-                batcher.max_messages + BATCH_ENTRIES * len(self._receivers),
-            )
-        )
         self._max_messages = max_messages
         self._drain = drain
         self._stopping = False
         self._broken: Exception | None = None
         self._failed_receives = 0
-        #: What was received and not yet stored or given up, with the call that is to do it.
-        self._in_hand: dict[Delivery, Future[None] | None] = {}
-        self._bytes_in_hand = 0
-        self._changed = threading.Condition()
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="upload")
+        self._in_flight = _bounds(
+            concurrency,
+            batcher,
+            receivers=len(self._receivers),
+            undeleted=lambda: len(self._acknowledger),
+        )
         self._acknowledger = Acknowledger(
             # Deleting takes as long as receiving, and both take ten at a time.
             receiver,
             threads=len(self._receivers) + 1,
             heartbeat=heartbeat,
-            done=self._look_again,
+            done=self._in_flight.look_again,
         )
         self._handler = Handler(
             receiver=receiver,
@@ -92,7 +88,7 @@ class Worker:
             log_each=batcher is None,
         )
         self._visibility = VisibilityExtender(
-            receiver, in_hand=self._list_in_hand, heartbeat=heartbeat
+            receiver, in_flight=self._in_flight.deliveries, heartbeat=heartbeat
         )
         self._finished = threading.Event()
         self._flushing = threading.Thread(
@@ -117,9 +113,9 @@ class Worker:
         return self._handler.counts
 
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many messages are received and not yet stored or given back."""
-        return len(self._in_hand)
+        return len(self._in_flight)
 
     def run(self) -> Counts:
         """Work until stopped, drained or at the limit; return what was done."""
@@ -160,35 +156,13 @@ class Worker:
             self._broken = exc
             self._stopping = True
 
-    def _list_in_hand(self) -> list[Delivery]:
-        with self._changed:
-            return list(self._in_hand)
-
-    def _look_again(self) -> None:
-        """Wake whoever waits for room."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _is_full(self) -> bool:
-        most = self._capacity - BATCH_ENTRIES * len(self._receivers)
-        return (
-            len(self._in_hand) > most
-            or len(self._acknowledger) > self._capacity
-            or (
-                self._batcher is not None
-                and self._bytes_in_hand > BATCHES_IN_HAND * self._batcher.max_bytes
-            )
-        )
-
     def _wait_for_room(self, pulse: Pulse) -> int:
         """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
         seen: object = None
-        with self._changed:
-            while self._is_full() and not self._stopping:
-                # Waiting is no sign of life: room comes from what others bring to its end.
-                if self._handler.outage.failures or seen != (seen := self._done_so_far()):
-                    pulse.beat()
-                self._changed.wait(timeout=NOTICE_SECONDS)
+        while not self._stopping and not self._in_flight.has_room(within=NOTICE_SECONDS):
+            # Beat only when other threads progress, or a stuck upload would look healthy.
+            if self._handler.outage.failures or seen != (seen := self._done_so_far()):
+                pulse.beat()
         limit = self._limit_in_outage(pulse)
         if self._stopping:
             return 0
@@ -201,9 +175,9 @@ class Worker:
         return counts.stored, counts.failed, counts.released, len(self._acknowledger)
 
     def _limit_in_outage(self, pulse: Pulse) -> int:
-        """Wait a while when the storage seems to be away; return how many messages to ask for.
+        """Wait a while when the storage seems unavailable; return how many messages to ask for.
 
-        Then one after each pause: should it be about the messages in hand, another one will tell.
+        Then one after each pause: a new message shows whether only those in flight are at fault.
         """
         outage = self._handler.outage
         if not outage.is_on:
@@ -218,7 +192,7 @@ class Worker:
             deliveries = receiver.receive(limit)
         except QUEUE_FAILURES as exc:
             self._back_off(exc, pulse)
-            return True  # not knowing is not the same as empty
+            return True  # a failed receive does not mean an empty queue
         self._failed_receives = 0
         metrics.receives_total.labels("messages" if deliveries else "empty").inc()
         oldest = min((delivery.sent_at for delivery in deliveries), default=time.time())
@@ -252,25 +226,17 @@ class Worker:
             time.sleep(min(left, NOTICE_SECONDS))
 
     def _is_drained(self) -> bool:
-        """Whether to stop after an empty receive: what is in hand may yet come back."""
+        """Whether to stop after an empty receive: what is in flight may yet come back."""
         if not self._drain:
             return False
         self._submit_open_batches()
-        with self._changed:
-            if self._in_hand:
-                self._changed.wait(timeout=NOTICE_SECONDS)
-            return not self._in_hand
+        return self._in_flight.is_empty(within=NOTICE_SECONDS)
 
     def _submit(self, delivery: Delivery) -> None:
-        with self._changed:
-            # Under the lock, which whoever handles it needs in order to take it out again.
-            whole = self._batcher is None
-            self._in_hand[delivery] = (
-                self._executor.submit(self._handle, delivery) if whole else None
-            )
-            self._bytes_in_hand += len(delivery.body)
-            metrics.in_flight.set(len(self._in_hand))
-        if self._batcher is not None:
+        if self._batcher is None:
+            self._in_flight.add(delivery, lambda: self._executor.submit(self._handle, delivery))
+        else:
+            self._in_flight.add(delivery)
             self._add_to_batch(self._batcher, delivery)
 
     def _add_to_batch(self, batcher: Batcher, delivery: Delivery) -> None:
@@ -310,40 +276,24 @@ class Worker:
         try:
             self._handler.leave_undecodable(delivery)
         finally:
-            self._left_hand([delivery])
+            self._in_flight.remove([delivery])
 
     def _handle(self, delivery: Delivery) -> None:
         try:
             self._handler.handle(delivery)
         finally:
-            self._left_hand([delivery])
+            self._in_flight.remove([delivery])
 
     def _handle_batch(self, batch: Batch) -> None:
         try:
             self._handler.handle_batch(batch)
         finally:
-            self._left_hand([part.delivery for part in batch.parts])
-
-    def _left_hand(self, deliveries: Sequence[Delivery]) -> None:
-        """Note that these are stored or given up."""
-        with self._changed:
-            for delivery in deliveries:
-                if delivery in self._in_hand:
-                    del self._in_hand[delivery]
-                    self._bytes_in_hand -= len(delivery.body)
-            metrics.in_flight.set(len(self._in_hand))
-            # Not for each: whoever waits, waits for room for a whole receive, or for the last one.
-            if not self._in_hand or not self._is_full():
-                self._changed.notify_all()
+            self._in_flight.remove([part.delivery for part in batch.parts])
 
     def _finish(self) -> None:
         """Finish what is being stored and store open batches; after a stop, give back the rest."""
         if self._stopping:
-            with self._changed:
-                in_hand = list(self._in_hand.items())
-            unstarted = [delivery for delivery, future in in_hand if future and future.cancel()]
-            self._left_hand(unstarted)
-            self._handler.release(unstarted)
+            self._handler.release(self._in_flight.cancel())
         self._finished.set()
         # It may have taken a batch that it has not handed over yet.
         self._flushing.join()
@@ -354,3 +304,21 @@ class Worker:
         for receiver in self._receivers:
             receiver.close()
         self._heartbeat.stop()
+
+
+def _bounds(
+    concurrency: int, batcher: Batcher | None, *, receivers: int, undeleted: Callable[[], int]
+) -> InFlight:
+    """Return the bounds of what may be in flight: see `Worker`."""
+    receives = BATCH_ENTRIES * receivers
+    if batcher is None:
+        return InFlight(
+            max_messages=concurrency + receives, receivers=receivers, undeleted=undeleted
+        )
+    return InFlight(
+        # At least one filling batch and one full receive must fit.
+        max_messages=max(BATCHES_IN_FLIGHT * batcher.max_messages, batcher.max_messages + receives),
+        max_bytes=BATCHES_IN_FLIGHT * batcher.max_bytes,
+        receivers=receivers,
+        undeleted=undeleted,
+    )

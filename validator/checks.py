@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from cpsite.queue.transport import MESSAGE_BYTES
+from cpsite.queue.client import MESSAGE_BYTES
 from validator.tokens import InvalidTokens, parse_tokens
 
 #: Our envelope around a message, with room to spare: measured 400 bytes.

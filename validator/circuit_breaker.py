@@ -1,8 +1,7 @@
-"""Knows when SQS is away, so that requests need not each find out by waiting.
+"""Fails fast while a backend is down: opens after 3 failures, lets one trial call through.
 
-While SQS hangs, a request would hold its thread for the whole publish timeout, and soon all threads
-would be held, those that answer health checks included. After a few failures in a row, requests are
-answered at once, but for one at a time that tries whether SQS is back.
+While SQS hangs, each request would wait for the whole publish timeout, and soon all connections
+would be held, those of health checks included (docs/adr/0005).
 """
 
 import threading
@@ -10,14 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Failures in a row after which an outage is assumed.
+#: Failures in a row after which calls are refused.
 FAILURES: Final = 3
-#: Seconds between two tries during an outage.
+#: Seconds between two trial calls while it is open.
 PAUSE_SECONDS: Final = 1.0
 
 
-class Outage:
-    """One circuit breaker. A try may take up to `longest_try_seconds`."""
+class CircuitBreaker:
+    """The breaker of one backend. A trial call may take up to `longest_try_seconds`."""
 
     def __init__(
         self, *, longest_try_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -35,17 +34,17 @@ class Outage:
                 return True
             if self._clock() < self._next_try:
                 return False
-            # This caller tries; the others go on being refused until it is back.
+            # This caller makes the trial call; the others are refused until it returns.
             self._next_try = self._clock() + self._longest_try_seconds
             return True
 
     def succeeded(self) -> None:
-        """SQS has answered, whatever it said."""
+        """Note that the backend has answered, whatever it said."""
         with self._lock:
             self._failures = 0
 
     def failed(self) -> None:
-        """There was no answer of SQS."""
+        """Note that the backend has not answered."""
         with self._lock:
             self._failures += 1
             self._next_try = self._clock() + PAUSE_SECONDS

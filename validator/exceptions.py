@@ -20,6 +20,21 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS: Final = 5
 
 CONTRACT_BROKEN: Final = "contract_broken"
+INTERNAL_ERROR: Final = "internal_error"
+
+#: What may be wrong with a field: codes of DRF's fields and of ours (`validator/serializers.py`).
+FIELD_CODES: Final = (
+    "required",
+    "null",
+    "invalid",
+    "blank",
+    "max_length",
+    "null_characters_not_allowed",
+    "surrogate_characters_not_allowed",
+    "unknown",
+)
+#: What the audit log's reason for a broken contract begins with, before the field's code.
+REASON_OF_FIELD: Final = "contract_"
 
 
 class Unauthorized(exceptions.APIException):
@@ -126,11 +141,33 @@ class IdempotencyUnavailable(ServiceUnavailable):
     default_code = "idempotency_unavailable"
 
 
+#: Every answer of `POST /` that refuses a message, but for a broken contract and what we did not
+#: foresee. Add a new one here: metrics, the OpenAPI document and docs/api.md follow from it.
+REFUSALS: Final[tuple[type[exceptions.APIException], ...]] = (
+    MalformedJSON,
+    NotAnObject,
+    IdempotencyKeyInvalid,
+    TokenMissing,
+    TokenUnknown,
+    exceptions.NotAcceptable,
+    IdempotencyInProgress,
+    LengthRequired,
+    BodyTooLarge,
+    MessageTooLarge,
+    exceptions.UnsupportedMediaType,
+    IdempotencyKeyReused,
+    exceptions.Throttled,
+    QueueUnavailable,
+    IdempotencyUnavailable,
+    TokenCheckUnavailable,
+)
+
+
 def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
     """Turn an exception into our error shape; an unforeseen one into a 500 that tells nothing."""
     if not isinstance(exc, exceptions.APIException):
         logger.error("request_failed", exc_info=exc)
-        exc = exceptions.APIException("Something went wrong on our side.", code="internal_error")
+        exc = exceptions.APIException("Something went wrong on our side.", code=INTERNAL_ERROR)
     return Response(body(exc), status=exc.status_code, headers=_headers(exc))
 
 
@@ -149,7 +186,7 @@ def reason_of(exc: exceptions.APIException) -> str:
     if not isinstance(exc, exceptions.ValidationError):
         return code_of(exc)
     first = next(_field_errors(exc.detail))
-    return f"contract_{first[1][0]['code']}"
+    return f"{REASON_OF_FIELD}{first[1][0]['code']}"
 
 
 def body(exc: exceptions.APIException) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 
 from cpsite.message import Message
-from validator.circuit_breaker import Outage
+from validator.circuit_breaker import CircuitBreaker
 from validator.exceptions import (
     IdempotencyInProgress,
     IdempotencyKeyInvalid,
@@ -161,24 +161,24 @@ def _settle(found: IdempotencyRecord, values: Mapping[str, Any], message: Messag
 
 def _ask(question: Callable[[], T]) -> T:
     """Ask the database. Raises IdempotencyUnavailable, at once while it is known to be away."""
-    if not _outage().may_try():
+    if not _breaker().may_try():
         raise IdempotencyUnavailable
     try:
         answer = question()
     except django.db.Error as exc:
-        _outage().failed()
+        _breaker().failed()
         raise IdempotencyUnavailable from exc
     finally:
         # To the pool: what follows may wait for SQS. Inside a transaction we are in a test.
         if not connection.in_atomic_block:
             connection.close()
-    _outage().succeeded()
+    _breaker().succeeded()
     return answer
 
 
 @cache
-def _outage() -> Outage:
-    return Outage(longest_try_seconds=_DATABASE_SECONDS)
+def _breaker() -> CircuitBreaker:
+    return CircuitBreaker(longest_try_seconds=_DATABASE_SECONDS)
 
 
 class Pruner:

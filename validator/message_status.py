@@ -2,7 +2,6 @@
 
 import logging
 import time
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cpsite.audit.history import MessageHistory, read_history
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
-from validator import metrics
-from validator.authentication import bearer_token
-from validator.exceptions import ServiceUnavailable, TokenMissing, Unauthorized, reason_of
-from validator.serializers import owner_of
-from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip
+from cpsite.moments import rfc3339
+from cpsite.web.client_address import source_ip
+from validator import accounting
+from validator.authentication import bearer_token, client_of, missing
+from validator.exceptions import ServiceUnavailable, Unauthorized
+from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +50,8 @@ class MessageStatusView(APIView):
         self.started = time.perf_counter()
         token = bearer_token(request)
         if token is None:
-            metrics.tokens_total.labels("missing").inc()
-            raise TokenMissing("A token is required, as a Bearer token.")
-        self.client = owner_of(token)
+            raise missing("A token is required, as a Bearer token.")
+        self.client = client_of(token)
         demand(ClientThrottle(), request, self)
         try:
             history = read_history(message_id)
@@ -63,37 +60,26 @@ class MessageStatusView(APIView):
             raise StatusUnavailable from exc
         if history is None or history.client != self.client:
             raise MessageUnknown
-        return Response(_told(history), headers={"Cache-Control": "no-store"})
+        return Response(_answer(history), headers={"Cache-Control": "no-store"})
 
     def handle_exception(self, exc: Exception) -> Response:
         if not self.client:
-            answer = limit_strangers(exc, self.request, self)
+            answer = limit_unauthenticated(exc, self.request, self)
             if answer is exc and isinstance(exc, Unauthorized):
-                self._account_refused(exc)
+                accounting.status_refused(
+                    exc,
+                    source_ip=source_ip(self.request),
+                    duration_ms=round((time.perf_counter() - self.started) * 1000),
+                )
             exc = answer
         return super().handle_exception(exc)
 
-    def _account_refused(self, exc: Unauthorized) -> None:
-        """Leave a trace of who guesses at tokens here rather than at `POST /`."""
-        recorder.record(
-            AuditEvent(
-                kind=Kind.REFUSED,
-                source_ip=source_ip(self.request),
-                reason=reason_of(exc),
-                duration_ms=round((time.perf_counter() - self.started) * 1000),
-            )
-        )
 
-
-def _told(history: MessageHistory) -> dict[str, Any]:
+def _answer(history: MessageHistory) -> dict[str, Any]:
     return {
         "message_id": str(history.message_id),
         "status": history.status.value,
-        "accepted_at": _moment(history.accepted_at),
-        "stored_at": _moment(history.stored_at),
+        "accepted_at": rfc3339(history.accepted_at),
+        "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" if moment else None

@@ -8,28 +8,19 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-#: Codes of answers that did not accept a message, for reasons of the request and of ours.
+from validator import exceptions
+from validator.exceptions import CONTRACT_BROKEN, FIELD_CODES, INTERNAL_ERROR
+
+_SERVER_ERROR: Final = 500
+
+#: Results of `messages_total` for requests that were refused, and for failures of ours.
 REFUSALS: Final = (
-    "malformed_json",
-    "not_an_object",
-    "contract_broken",
-    "idempotency_key_invalid",
-    "token_missing",
-    "token_unknown",
-    "not_acceptable",
-    "idempotency_in_progress",
-    "length_required",
-    "body_too_large",
-    "message_too_large",
-    "unsupported_media_type",
-    "idempotency_key_reused",
-    "throttled",
+    CONTRACT_BROKEN,
+    *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code < _SERVER_ERROR),
 )
 FAILURES: Final = (
-    "queue_unavailable",
-    "tokens_unavailable",
-    "idempotency_unavailable",
-    "internal_error",
+    INTERNAL_ERROR,
+    *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code >= _SERVER_ERROR),
 )
 
 tokens_total = Counter(
@@ -44,8 +35,7 @@ messages_total = Counter(
 )
 contract_errors_total = Counter(
     "validator_contract_errors_total",
-    "Requests that broke the contract, by what broke it first: required, blank, null, invalid, "
-    "unknown, max_length, null_characters_not_allowed, surrogate_characters_not_allowed.",
+    f"Requests that broke the contract, by what broke it first: {', '.join(FIELD_CODES)}.",
     ["reason"],
 )
 worker_exits_total = Counter(
@@ -68,16 +58,7 @@ for _result in ("valid", "missing", "unknown", "unavailable"):
     tokens_total.labels(_result)
 for _result in ("accepted", "repeated", *REFUSALS, *FAILURES):
     messages_total.labels(_result)
-for _reason in (
-    "required",
-    "blank",
-    "null",
-    "invalid",
-    "unknown",
-    "max_length",
-    "null_characters_not_allowed",
-    "surrogate_characters_not_allowed",
-):
+for _reason in FIELD_CODES:
     contract_errors_total.labels(_reason)
 for _result in ("ok", "failed"):
     publish_seconds.labels(_result)

@@ -12,28 +12,10 @@ from rest_framework.utils.serializer_helpers import BindingDict
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from cpsite.message import FIELD_NAMES
-from validator import metrics, tokens
-from validator.exceptions import NotAnObject, TokenCheckUnavailable, TokenMissing, TokenUnknown
+from validator.authentication import client_of_envelope
 
 #: Unknown fields that an answer names; a body may hold tens of thousands.
 NAMED_UNKNOWN_FIELDS = 5
-
-
-def owner_of(token: object) -> str:
-    """Return the client that owns `token`, and count the result.
-
-    Raises TokenUnknown, also for what is not a text, and TokenCheckUnavailable.
-    """
-    try:
-        owner = tokens.owner_of(token) if isinstance(token, str) else None
-    except tokens.TokensUnavailable as exc:
-        metrics.tokens_total.labels("unavailable").inc()
-        raise TokenCheckUnavailable from exc
-    if owner is None:
-        metrics.tokens_total.labels("unknown").inc()
-        raise TokenUnknown
-    metrics.tokens_total.labels("valid").inc()
-    return owner
 
 
 class StrictTextField(serializers.CharField):
@@ -113,7 +95,7 @@ class EnvelopeSerializer(ExactSerializer):
     """`{"token": "…", "data": {…}}`, the token being optional where a header held one.
 
     `context["bearer_client"]` is the client that the header's token belongs to, or empty.
-    The token is checked before the data is looked at, so that a stranger learns nothing of the
+    The token is checked before the data, so that an unauthenticated caller learns nothing of the
     contract.
     """
 
@@ -122,23 +104,10 @@ class EnvelopeSerializer(ExactSerializer):
 
     @cached_property
     def client(self) -> str:
-        """The client whose token this is.
-
-        Raises NotAnObject, TokenMissing, TokenUnknown or TokenCheckUnavailable.
-        """
-        given = self.initial_data
-        if not isinstance(given, Mapping):
-            raise NotAnObject
-        bearer_client: str = self.context.get("bearer_client", "")
-        if "token" not in given:
-            if not bearer_client:
-                metrics.tokens_total.labels("missing").inc()
-                raise TokenMissing
-            return bearer_client
-        client = owner_of(given["token"])
-        if bearer_client not in {"", client}:
-            raise TokenUnknown
-        return client
+        """The client whose token this is. Raises what `client_of_envelope` raises."""
+        return client_of_envelope(
+            self.initial_data, bearer_client=self.context.get("bearer_client", "")
+        )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         client = self.client

@@ -4,8 +4,6 @@ Both count in the process that serves the request, so the effective limit of a s
 rate times its processes. Enough to keep one caller from taking all; not an accounting.
 """
 
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
 
 from django.conf import settings
@@ -16,36 +14,7 @@ from rest_framework.status import HTTP_500_INTERNAL_SERVER_ERROR
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.views import APIView
 
-
-def source_ip(request: Request | HttpRequest) -> str | None:
-    """Return the caller's address, or None where the proxy's header does not hold one.
-
-    Which entry of X-Forwarded-For to believe follows from TRUSTED_PROXIES.
-    """
-    return _address(BaseThrottle().get_ident(cast("Request", request)))
-
-
-@lru_cache(maxsize=1024)
-def _address(text: str) -> str | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    # PostgreSQL's inet has no zone, and a zone means nothing on another host.
-    if isinstance(address, IPv6Address) and address.scope_id:
-        return None
-    return str(address)
-
-
-@lru_cache(maxsize=1024)
-def neighbourhood(address: str | None) -> str | None:
-    """Return what one caller has all of: an address, or of IPv6 a network of 64 bits.
-
-    A host has at least that many addresses to choose from (RFC 6177).
-    """
-    if address is None or ":" not in address:
-        return address
-    return str(ip_network((address, 64), strict=False))
+from cpsite.web.client_address import neighbourhood, source_ip
 
 
 class ClientThrottle(SimpleRateThrottle):
@@ -80,10 +49,12 @@ def demand(throttle: BaseThrottle, request: Request | HttpRequest, view: APIView
         raise Throttled(wait=throttle.wait())
 
 
-def limit_strangers(exc: Exception, request: Request | HttpRequest, view: APIView) -> Exception:
-    """Return what to answer to one without a valid token: `exc`, or 429 who was refused too often.
+def limit_unauthenticated(
+    exc: Exception, request: Request | HttpRequest, view: APIView
+) -> Exception:
+    """Return `exc`, or Throttled once the address has been refused too often.
 
-    What is our fault counts for nobody.
+    For callers without a valid token. 5xx are not counted.
     """
     if getattr(exc, "status_code", 500) >= HTTP_500_INTERNAL_SERVER_ERROR:
         return exc

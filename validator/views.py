@@ -1,8 +1,6 @@
 """The way in: `POST /`."""
 
-import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,26 +9,20 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import APIException, Throttled
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.views import APIView
 
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES, Message
-from validator import idempotency, metrics
-from validator.authentication import bearer_token
-from validator.exceptions import CONTRACT_BROKEN, code_of, reason_of
+from cpsite.web.client_address import source_ip
+from validator import accounting, idempotency
+from validator.authentication import bearer_token, client_of
 from validator.parsers import StrictJSONParser, check_headers
 from validator.publisher import publish_message
-from validator.serializers import EnvelopeSerializer, owner_of
-from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip
-
-logger = logging.getLogger(__name__)
-
+from validator.serializers import EnvelopeSerializer
+from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
 #: What curl, HTTP libraries and SDKs send for Accept when they want nothing special.
 PLAIN_ACCEPT: Final = {"", "*/*", "application/json", "application/json, text/plain, */*"}
@@ -133,7 +125,7 @@ class MessageView(APIView):
         """
         check_headers(request)
         token = bearer_token(request)
-        self.client = "" if token is None else owner_of(token)
+        self.client = "" if token is None else client_of(token)
         serializer = EnvelopeSerializer(data=read(), context={"bearer_client": self.client})
         self.client = serializer.client
         demand(ClientThrottle(), request, self)
@@ -149,12 +141,17 @@ class MessageView(APIView):
         self.message_id = message.message_id
         body = message.encode()
         publish_message(body)
-        self._account_accepted(message, body)
+        accounting.accepted(
+            message,
+            body,
+            source_ip=source_ip(self.request),
+            duration_ms=self._duration_ms(),
+        )
 
     def _publish_once(self, claim: idempotency.Claim) -> tuple[Message, dict[str, str]]:
         """Publish what a key stands for, unless SQS has it already."""
         if claim.is_repeat:
-            self._account_repeated(claim.message)
+            accounting.repeated(claim.message, duration_ms=self._duration_ms())
             return claim.message, REPEATED
         try:
             self._publish(claim.message)
@@ -166,79 +163,15 @@ class MessageView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.request.method == "POST":
-            exc = exc if self.client else limit_strangers(exc, self.request, self)
-            self._account_refused(exc)
+            exc = exc if self.client else limit_unauthenticated(exc, self.request, self)
+            accounting.refused(
+                exc,
+                client=self.client,
+                source_ip=source_ip(self.request),
+                duration_ms=self._duration_ms(),
+                message_id=self.message_id,
+            )
         return super().handle_exception(exc)
 
     def _duration_ms(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)
-
-    def _account_accepted(self, message: Message, body: str) -> None:
-        metrics.messages_total.labels("accepted").inc()
-        duration_ms = self._duration_ms()
-        recorder.record(
-            AuditEvent(
-                kind=Kind.ACCEPTED,
-                occurred_at=message.accepted_at,
-                message_id=message.message_id,
-                client=message.client,
-                source_ip=source_ip(self.request),
-                payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
-                accepted_at=message.accepted_at,
-                duration_ms=duration_ms,
-            )
-        )
-        logger.info(
-            "message_accepted",
-            extra={
-                "message_id": str(message.message_id),
-                "client": message.client,
-                "duration_ms": duration_ms,
-            },
-        )
-
-    def _account_repeated(self, message: Message) -> None:
-        """Count a repeat. In the audit log its message has been accepted once, and was."""
-        metrics.messages_total.labels("repeated").inc()
-        logger.info(
-            "message_repeated",
-            extra={
-                "message_id": str(message.message_id),
-                "client": message.client,
-                "duration_ms": self._duration_ms(),
-            },
-        )
-
-    def _account_refused(self, exc: Exception) -> None:
-        code, reason = "internal_error", "internal_error"
-        if isinstance(exc, APIException):
-            code, reason = code_of(exc), reason_of(exc)
-        metrics.messages_total.labels(code).inc()
-        if code == CONTRACT_BROKEN:
-            metrics.contract_errors_total.labels(reason.removeprefix("contract_")).inc()
-        if isinstance(exc, Throttled) and not self.client:
-            return  # a flood must not fill the log either
-        address = source_ip(self.request)
-        logger.info(
-            "message_refused",
-            extra={
-                "reason": reason,
-                "client": self.client or None,
-                "source_ip": address,
-                "duration_ms": self._duration_ms(),
-                "message_id": str(self.message_id) if self.message_id else None,
-                "cause": type(exc.__cause__).__name__ if exc.__cause__ else None,
-            },
-        )
-        if isinstance(exc, Throttled):
-            return
-        recorder.record(
-            AuditEvent(
-                kind=Kind.REFUSED,
-                message_id=self.message_id,
-                client=self.client,
-                source_ip=address,
-                reason=reason,
-                duration_ms=self._duration_ms(),
-            )
-        )

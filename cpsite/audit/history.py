@@ -1,5 +1,6 @@
 """What the audit log knows of one message, put together from its events."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -72,3 +73,11 @@ def read_history(message_id: UUID) -> MessageHistory | None:
     """Return what is known of a message, or None. Raises Django's database errors."""
     events = tuple(AuditEvent.objects.of_message(message_id))
     return MessageHistory(events) if events else None
+
+
+def last_failures(message_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return why each of some messages failed last. Raises django.db.Error."""
+    failures = AuditEvent.objects.filter(kind=Kind.FAILED, message_id__in=message_ids)
+    # In the order of time, so that the last one stays in the dictionary.
+    pairs = failures.order_by("occurred_at", "id").values_list("message_id", "reason")
+    return {message_id: reason for message_id, reason in pairs if message_id}

@@ -11,10 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from cpsite.aws import describe
+from cpsite.dead_letters.letter import DeadLetter, Selection
 from cpsite.dead_letters.models import DeadLetterEntry
-from cpsite.dead_letters.queue import Counts, DeadLetter, DeadLetterQueue, Depth, Redrive, Selection
-from uploader.errors import describe
-from uploader.receiver import QUEUE_FAILURES
+from cpsite.dead_letters.queue import DeadLetterQueue, Depth
+from cpsite.dead_letters.redrive import Counts, Redrive
+from cpsite.queue.delivery import QUEUE_FAILURES
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.conf import settings
@@ -18,9 +17,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from cpsite.observability.processes import ServiceProcesses
 from cpsite.observability.resource_limits import Limits
-
-#: Names of the services, with which the names of their own metrics begin.
-SERVICES: Final = ("validator", "uploader")
 
 audit_write_failures_total = Counter(
     "audit_write_failures_total",
@@ -80,23 +76,12 @@ class Service:
         )
 
 
-@dataclass(frozen=True)
-class _Process:
-    """The metrics of this process, without the other services', whose modules are loaded too."""
-
-    others: tuple[str, ...]
-
-    def collect(self) -> Iterator[Metric]:
-        return (found for found in REGISTRY.collect() if not found.name.startswith(self.others))
-
-
 def registry(service: Service) -> CollectorRegistry:
     """Return what to expose: all processes' values where there are several, else our own."""
     exposed = CollectorRegistry()
     exposed.register(service)
     if service.master is None:
-        others = tuple(f"{name}_" for name in SERVICES if name != service.name)
-        exposed.register(_Process(others))
+        exposed.register(REGISTRY)
     else:
         MultiProcessCollector(exposed)  # type: ignore[no-untyped-call]
         exposed.register(ServiceProcesses(service.master))

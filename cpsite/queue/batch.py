@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cpsite.aws import QueueRefused
+
 #: Entries of one batch call, and messages of one receive (AWS: "Amazon SQS message quotas").
 BATCH_ENTRIES: Final = 10
 
@@ -21,18 +23,6 @@ _BLAMED_ON_AN_ENTRY: Final = {
 }
 
 Entry = dict[str, Any]
-
-
-class QueueRefused(Exception):
-    """SQS refused a send or a change of one message.
-
-    `code` is AWS's. With `sender_fault` it would refuse the same again.
-    """
-
-    def __init__(self, code: str, *, sender_fault: bool = True) -> None:
-        super().__init__(code)
-        self.code = code
-        self.sender_fault = sender_fault
 
 
 def perform(

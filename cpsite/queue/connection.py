@@ -15,7 +15,8 @@ from kombu.serialization import register
 
 from cpsite import __version__
 from cpsite.message import CONTENT_TYPE
-from cpsite.queue import transport as sqs
+from cpsite.queue.client import SendOptions
+from cpsite.queue.transport import SEND_OPTIONS, Transport
 
 #: Name of the kombu serializer for what `Message.encode()` has made.
 SERIALIZER = "cpsite"
@@ -73,7 +74,7 @@ def publishing_connection(
     attempt_seconds = (call_seconds - _BACKOFF_SECONDS * (attempts - 1)) / attempts
     connect_seconds = min(0.5, attempt_seconds / 2)
     return _connection(
-        sqs.SendOptions(
+        SendOptions(
             send_seconds=settings.SQS_PUBLISH_TIMEOUT_SECONDS,
             call_seconds=call_seconds,
             observe_batch=observe_batch,
@@ -100,12 +101,12 @@ def consuming_connection(*, wait_time_seconds: int, max_pool_connections: int) -
 
 
 def _connection(
-    sends: sqs.SendOptions | None = None, *, wait_time_seconds: int = 0, **client_config: Any
+    sends: SendOptions | None = None, *, wait_time_seconds: int = 0, **client_config: Any
 ) -> Connection:
     return Connection(
         # Without a URL, Kombu would take localhost for the endpoint.
         "sqs://",
-        transport=sqs.Transport,
+        transport=Transport,
         transport_options={
             # With the URL given, Kombu needs neither ListQueues nor CreateQueue.
             "predefined_queues": {
@@ -120,6 +121,6 @@ def _connection(
             # SQS itself waits for messages; Kombu need not sleep in between.
             "polling_interval": 0,
             "client-config": {**_CLIENT_CONFIG, **client_config},
-            sqs.SEND_OPTIONS: sends,
+            SEND_OPTIONS: sends,
         },
     )

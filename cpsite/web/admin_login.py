@@ -11,7 +11,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from django.apps import apps
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -20,7 +20,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
-from validator.throttling import neighbourhood, source_ip
+from cpsite.web.client_address import neighbourhood, source_ip
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ def _refuse(request: HttpRequest) -> HttpResponse:
 
 def _seconds_left(request: HttpRequest) -> int:
     """Return when the last wrong password from there is forgotten, in seconds, at least one."""
-    # By name: the uploader reads this module with the URLs, and has no django-axes.
-    attempts = apps.get_model("axes.AccessAttempt").objects.filter(ip_address=address(request))
+    attempts = AccessAttempt.objects.filter(ip_address=address(request))
     last = cast(
         "datetime | None",
         attempts.order_by("-attempt_time").values_list("attempt_time", flat=True).first(),

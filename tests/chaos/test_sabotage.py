@@ -12,12 +12,12 @@ from tests.chaos.sabotage import SABOTAGES
 _SCRIPT = """
 import django
 django.setup()
-import cpsite.audit.recorder, cpsite.message, cpsite.queue.transport
+import cpsite.audit.recorder, cpsite.message, cpsite.queue.client
 import uploader.handler, uploader.storage_outage, validator.idempotency
 for changed in (
     cpsite.audit.recorder._lose,
     cpsite.message.Message.encode,
-    cpsite.queue.transport._outcome,
+    cpsite.queue.client._outcome,
     uploader.handler.Handler._store_parts,
     uploader.handler.Handler.leave_undecodable,
     uploader.handler.object_key,

@@ -12,8 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 from cpsite import storage
-from cpsite.storage import StorageUnreachable, StoredElsewhereError, object_key, store
+from cpsite.storage import StorageUnreachable
 from tests import factories
+from uploader.storage import StoredElsewhereError, object_key, store, warm_up
 
 KEY = "messages/2026/11/23/6b1f1d5e-0000-4000-8000-000000000001.json"
 
@@ -263,7 +264,7 @@ def test_all_threads_share_one_client(bucket):
 
 
 def test_links_of_the_storage_still_work(bucket):
-    storage.warm_up()
+    warm_up()
     store(KEY, b"{}")
     assert storages["messages"].exists(KEY)
     assert "X-Amz-Signature" in storages["messages"].url(KEY)
@@ -287,7 +288,7 @@ def directory(settings, tmp_path):
 
 
 def test_a_directory_can_take_the_place_of_the_bucket(directory):
-    storage.warm_up()
+    warm_up()
     store(KEY, b"first")
     store(KEY, b"second")
     assert [path.name for path in directory.rglob("*.json")] == [KEY.rpartition("/")[2]]

@@ -190,7 +190,7 @@ def test_a_second_signal_quits_at_once_and_loses_nothing(services, aws_endpoint)
     uploader = services.uploader(AWS_ENDPOINT_URL_S3=s3)
     wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
     uploader.signal(signal.SIGTERM)
-    wait_for(lambda: b"once more quits" in uploader.log.read_bytes(), "the first signal")
+    wait_for(lambda: b"second signal quits" in uploader.log.read_bytes(), "the first signal")
     uploader.signal(signal.SIGTERM)
     assert uploader.wait() == 128 + signal.SIGTERM
     assert services.queue.count() == {"visible": 0, "in_flight": 1}
@@ -207,9 +207,9 @@ def test_a_stop_while_s3_hangs_ends_in_its_time_and_loses_nothing(services):
     wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
     assert uploader.stop() == 0
     hanging.close()
-    assert [line["in_hand"] for line in uploader.lines() if line["event"].startswith("stop_")] == [
-        1
-    ]
+    assert [
+        line["in_flight"] for line in uploader.lines() if line["event"].startswith("stop_")
+    ] == [1]
     services.queue.make_visible()
     assert services.uploader("--drain").wait() == 0
     assert len(services.bucket.keys()) == 1

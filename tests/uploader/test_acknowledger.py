@@ -3,7 +3,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite.queue.transport import DeleteFailed
+from cpsite.queue.client import DeleteFailed
 from tests import factories
 from tests.waiting import wait_for
 from uploader import acknowledger as module

@@ -8,11 +8,10 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite import storage
 from cpsite.message import Message
 from tests import factories
 from tests.waiting import wait_for
-from uploader import handler as handling
+from uploader import handler, storage
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batcher
 from uploader.receiver import Receiver
@@ -124,7 +123,7 @@ def test_messages_are_kept_hidden_while_their_batch_fills(make_worker, queue, bu
 def test_a_batch_that_cannot_be_stored_is_tried_again_in_whatever_batch(
     make_worker, queue, bucket, monkeypatch, audit
 ):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "HOPELESS_RETRY_SECONDS", 0)
     messages = publish(12)
     # The one error that is the object's own, and so puts it off at once.
     errors = [ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")]
@@ -192,7 +191,7 @@ def test_there_is_one_log_line_a_batch(make_worker, queue, bucket, caplog):
     assert "message_stored" not in caplog.text
 
 
-def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+def test_what_is_in_flight_is_bounded(make_worker, queue, bucket):
     publish(60)
     worker = make_worker(max_messages=4)
     most = 0
@@ -201,7 +200,7 @@ def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
     def count(limit):
         nonlocal most
         received = receive(limit)
-        most = max(most, len(worker._in_hand) + len(received))
+        most = max(most, len(worker._in_flight) + len(received))
         return received
 
     worker._receiver.receive = count

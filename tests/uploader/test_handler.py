@@ -12,11 +12,10 @@ from botocore.exceptions import (
 
 from cpsite.storage import StorageUnreachable
 from tests import factories
-from uploader import handler as handling
-from uploader import storage_outage as outage
-from uploader.errors import is_refusal
-from uploader.handler import Handler
+from uploader import storage_outage
+from uploader.handler import HOPELESS_RETRY_SECONDS, TRIES, Handler
 from uploader.heartbeat import Heartbeat
+from uploader.storage import is_refusal
 from uploader.storage_outage import OUTAGE_FAILURES
 
 
@@ -74,7 +73,7 @@ class Store:
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    monkeypatch.setattr(outage, "PAUSE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("uploader.backoff.PAUSE_SECONDS_MAX", 0.01)
 
     def handler(store, **changes):
         made = Handler(
@@ -106,7 +105,7 @@ def test_what_is_refused_is_left_to_the_dead_letters_at_once(make, audit, error)
     handler = make(store)
     handler.handle(delivery)
     assert store.calls == 1
-    assert handler._receiver.released == [(delivery, handling.HOPELESS_RETRY_SECONDS)]
+    assert handler._receiver.released == [(delivery, HOPELESS_RETRY_SECONDS)]
     assert not handler.acknowledged
     (event,) = audit()
     assert (event.kind, event.reason) == ("failed", f"aws_{error.response['Error']['Code']}")
@@ -117,7 +116,7 @@ def test_what_is_refused_is_left_to_the_dead_letters_at_once(make, audit, error)
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=repr)
-def test_trouble_of_the_storage_is_waited_out_in_hand(make, audit, error, caplog):
+def test_trouble_of_the_storage_is_waited_out_in_flight(make, audit, error, caplog):
     """A delivery more would bring the message nearer to the dead letters."""
     store, delivery = Store(*[error] * 8), Delivery()
     handler = make(store)
@@ -139,7 +138,7 @@ def test_what_fails_while_others_are_stored_is_put_off_the_longer_the_more(
     handler = make(store)
     _others_are_stored(handler)
     handler.handle(delivery)
-    assert store.calls == handling.TRIES
+    assert store.calls == TRIES
     assert handler._receiver.released == [(delivery, delay)]
     (event,) = audit()
     assert (event.kind, event.reason, event.attempts) == ("failed", "aws_SlowDown", attempts)
@@ -163,7 +162,7 @@ def test_a_storage_that_refuses_everything_does_not_empty_the_queue_into_the_dea
     for delivery in deliveries:
         handler.handle(delivery)
     delays = [delay for _, delay in handler._receiver.released]
-    assert delays[: OUTAGE_FAILURES - 1] == [handling.HOPELESS_RETRY_SECONDS] * 4
+    assert delays[: OUTAGE_FAILURES - 1] == [HOPELESS_RETRY_SECONDS] * 4
     assert delays[OUTAGE_FAILURES - 1 :] == [30] * 4
 
 
@@ -200,7 +199,7 @@ def test_refusals_and_troubles_are_told_apart():
 def test_while_it_waits_it_shows_that_it_lives(make, audit, monkeypatch):
     beats = []
     monkeypatch.setattr(
-        outage.StorageOutage,
+        storage_outage.StorageOutage,
         "wait",
         lambda self, seconds, *, is_stopping, beat: beats.append(beat) or True,
     )

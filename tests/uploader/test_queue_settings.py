@@ -4,8 +4,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from django.core.management import CommandError
 
-from uploader.queue_settings import QueueAttributes, check_queue, longest_write_seconds
+from uploader.queue_settings import QueueAttributes, check_queue
 from uploader.receiver import Receiver
+from uploader.storage import longest_write_seconds
 
 
 @pytest.fixture

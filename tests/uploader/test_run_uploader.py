@@ -1,12 +1,12 @@
 """The command in this process; signals and whole processes are in tests/end_to_end."""
 
+import signal
 import socket
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from tests import factories
-from uploader.management.commands import run_uploader
 from validator.publisher import publish_message
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +60,6 @@ def test_a_busy_metrics_port_is_one_clear_line(queue, bucket):
 
 
 def test_signal_handlers_are_restored(queue, bucket):
-    before = [run_uploader.signal.getsignal(number) for number in (2, 15)]
+    before = [signal.getsignal(number) for number in (2, 15)]
     _run("--drain")
-    assert [run_uploader.signal.getsignal(number) for number in (2, 15)] == before
+    assert [signal.getsignal(number) for number in (2, 15)] == before

@@ -5,7 +5,8 @@ import pytest
 
 from tests.waiting import wait_for
 from uploader import metrics
-from uploader.storage_outage import OUTAGE_FAILURES, PAUSE_SECONDS_MAX, StorageOutage, pause_seconds
+from uploader.backoff import PAUSE_SECONDS_MAX, pause_seconds
+from uploader.storage_outage import OUTAGE_FAILURES, StorageOutage
 
 
 @pytest.fixture

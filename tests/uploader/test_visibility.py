@@ -18,9 +18,9 @@ def receiver(queue):
 
 @pytest.fixture
 def extender_of(tmp_path):
-    def make(receiver, in_hand):
+    def make(receiver, in_flight):
         return VisibilityExtender(
-            receiver, in_hand=in_hand, heartbeat=Heartbeat(tmp_path / "heartbeat")
+            receiver, in_flight=in_flight, heartbeat=Heartbeat(tmp_path / "heartbeat")
         )
 
     return make

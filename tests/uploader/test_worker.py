@@ -8,18 +8,16 @@ from hashlib import sha256
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from cpsite import storage
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
-from cpsite.queue.transport import DeleteFailed
+from cpsite.queue.client import DeleteFailed
+from cpsite.queue.delivery import Delivery
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
 from tests.waiting import wait_for
-from uploader import handler as handling
-from uploader import metrics
-from uploader import storage_outage as outage
+from uploader import handler, metrics, storage, storage_outage
 from uploader.heartbeat import Heartbeat, Pulse
-from uploader.receiver import Delivery, Receiver
+from uploader.receiver import Receiver
 from uploader.worker import Worker
 from validator.publisher import publish_message
 
@@ -124,7 +122,7 @@ def test_a_message_is_deleted_only_after_it_is_stored(make_worker, queue, bucket
 def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
     make_worker, queue, bucket, audit, monkeypatch, poison
 ):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "HOPELESS_RETRY_SECONDS", 0)
     publish(3)
     queue.send(poison)
     publish(3)
@@ -141,7 +139,7 @@ def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
 
 
 def test_undecodable_content_is_not_logged(make_worker, queue, bucket, caplog, monkeypatch):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "HOPELESS_RETRY_SECONDS", 0)
     caplog.set_level(logging.DEBUG)
     queue.send("private words")
     make_worker().run()
@@ -200,14 +198,14 @@ def test_messages_are_stored_in_parallel(make_worker, queue, bucket):
     assert make_worker(store=store).run().stored == 4
 
 
-def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+def test_what_is_in_flight_is_bounded(make_worker, queue, bucket):
     publish(40)
     worker = make_worker()
     most = 0
 
     def store(key, body):
         nonlocal most
-        most = max(most, len(worker._in_hand))
+        most = max(most, len(worker._in_flight))
         storage.store(key, body)
 
     worker._handler._store = store
@@ -329,11 +327,11 @@ def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, capl
     assert line.error == "aws_InternalError"
 
 
-def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_hand(
+def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_flight(
     make_worker, queue, bucket, monkeypatch, audit
 ):
     """No message is delivered a second time for it, so none comes nearer to the dead letters."""
-    monkeypatch.setattr(outage, "PAUSE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("uploader.backoff.PAUSE_SECONDS_MAX", 0.05)
     messages = publish(30)
     error = EndpointConnectionError(endpoint_url="http://s3")
     worker = make_worker(store=Failing(*[error] * 60), concurrency=8)
@@ -355,7 +353,7 @@ def test_while_the_storage_is_away_messages_are_received_one_after_each_pause(
     """Should it be about those in hand alone, another one tells."""
     publish(12)
     worker = make_worker(concurrency=40)
-    for _ in range(outage.OUTAGE_FAILURES):
+    for _ in range(storage_outage.OUTAGE_FAILURES):
         worker._handler.outage.failed()
     limits, slept = [], []
     receive = worker._receiver.receive
@@ -455,7 +453,7 @@ def test_a_part_that_hangs_is_found_stuck(make_worker, queue, bucket, monkeypatc
 
 def test_a_full_hand_that_nobody_empties_is_found_stuck(make_worker, queue, bucket, monkeypatch):
     worker = make_worker(drain=False)
-    monkeypatch.setattr(worker, "_is_full", lambda: True)
+    monkeypatch.setattr(worker._in_flight, "_is_full", lambda: True)
     thread = threading.Thread(target=worker.run)
     thread.start()
     wait_for(lambda: "receive" in _overdue(worker, monkeypatch), "the heartbeat to notice")

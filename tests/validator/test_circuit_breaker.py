@@ -1,6 +1,6 @@
 import pytest
 
-from validator.circuit_breaker import FAILURES, PAUSE_SECONDS, Outage
+from validator.circuit_breaker import FAILURES, PAUSE_SECONDS, CircuitBreaker
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def clock():
 
 @pytest.fixture
 def outage(clock):
-    return Outage(longest_try_seconds=6.0, clock=lambda: clock[0])
+    return CircuitBreaker(longest_try_seconds=6.0, clock=lambda: clock[0])
 
 
 def _fail(outage, times=FAILURES):

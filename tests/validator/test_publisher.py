@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 
 from cpsite.queue.group_commit import NotSent
+from cpsite.queue.transport import Channel
 from tests import factories
 from validator import publisher
 from validator.exceptions import QueueUnavailable
@@ -70,7 +71,7 @@ def test_without_an_answer_the_door_is_closed_for_a_while(client, queue, monkeyp
         asked.append(1)
         raise ConnectionResetError
 
-    monkeypatch.setattr(publisher._outage(), "_clock", lambda: 100.0)
+    monkeypatch.setattr(publisher._breaker(), "_clock", lambda: 100.0)
     monkeypatch.setattr(publisher._producer().channel, "_put", fail)
     assert {_post(client).status_code for _ in range(10)} == {503}
     assert len(asked) == 3
@@ -116,13 +117,13 @@ def test_an_endpoint_that_hangs_does_not_hang_us(black_hole):
 
 def test_all_threads_share_one_client(queue, monkeypatch):
     created = []
-    real = publisher.broker.sqs.Channel.new_sqs_client
+    real = Channel.new_sqs_client
 
     def count(self, *args, **kwargs):
         created.append(1)
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(publisher.broker.sqs.Channel, "new_sqs_client", count)
+    monkeypatch.setattr(Channel, "new_sqs_client", count)
     publisher.warm_up()
     threads = [threading.Thread(target=publish_message, args=("body",)) for _ in range(8)]
     for thread in threads:

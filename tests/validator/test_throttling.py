@@ -4,8 +4,8 @@ import pytest
 from django.test import RequestFactory
 from rest_framework.request import Request
 
+from cpsite.web.client_address import source_ip
 from tests import factories
-from validator.throttling import source_ip
 
 
 def post(client, token=factories.ALICE, **extra):

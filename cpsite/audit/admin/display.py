@@ -1,6 +1,6 @@
 """How the admin writes times, kinds and states: words first, colour only beside them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from django.utils.html import format_html
@@ -28,11 +28,6 @@ def badge(name: str) -> SafeString:
         _SIGNS.get(name, "·"),
         name,
     )
-
-
-def to_the_millisecond(moment: datetime) -> str:
-    """Write a UTC time; Django's own format ends with the minute."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def span(time: timedelta) -> str:

@@ -1,8 +1,7 @@
 """The audit log in the admin: to look at, to search, to export; never to change."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -14,19 +13,18 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin.display import badge, span, to_the_millisecond
+from cpsite.audit.admin import message_page, overview, unstored_page
+from cpsite.audit.admin.display import badge
 from cpsite.audit.admin.export import csv_response
 from cpsite.audit.admin.filters import ClientFilter, ReasonFilter, TimeFilter
-from cpsite.audit.admin.overview import read_overview
+from cpsite.audit.admin.message_page import object_link
 from cpsite.audit.admin.pagination import BoundedCountPaginator
-from cpsite.audit.admin.sparkline import sparkline
-from cpsite.audit.history import MessageHistory, read_history
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
+from cpsite.audit.history import read_history
+from cpsite.audit.models import AuditEvent
+from cpsite.moments import readable
 
 
 @admin.register(AuditEvent)
@@ -61,12 +59,6 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
     )
     readonly_fields = ("when", "what", "message", "object_link", "sha256", "accepted", "timeline")
 
-    #: What the page of waiting messages offers, by the seconds since a message was accepted.
-    GRACES: ClassVar = {
-        int(GRACE.total_seconds()): "1 minute",
-        300: "5 minutes",
-        3_600: "1 hour",
-    }
     #: The questions that are asked most, above the list.
     QUESTIONS: Final = (
         ("Everything", ""),
@@ -108,7 +100,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="When (UTC)")
     def when(self, event: AuditEvent) -> str:
-        return to_the_millisecond(event.occurred_at)
+        return readable(event.occurred_at)
 
     @admin.display(description="What")
     def what(self, event: AuditEvent) -> SafeString:
@@ -132,7 +124,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Accepted (UTC)", empty_value="-")
     def accepted(self, event: AuditEvent) -> str | None:
-        return to_the_millisecond(event.accepted_at) if event.accepted_at else None
+        return readable(event.accepted_at) if event.accepted_at else None
 
     @admin.display(description="Timeline of this message")
     def timeline(self, event: AuditEvent) -> str | SafeString:
@@ -143,10 +135,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Object")
     def object_link(self, event: AuditEvent) -> str | SafeString:
-        if not event.object_key or not settings.S3_BUCKET:
-            return event.object_key or "-"
-        url = reverse("admin:audit_auditevent_object", args=[event.pk])
-        return format_html('<a class="audit-id" href="{}">{}</a>', url, event.object_key)
+        return object_link(event)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -182,7 +171,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
                 for title, query in self.QUESTIONS
             ],
             # On the list as it is first seen; who filters or searches wants to see what is found.
-            **({} if request.GET else _overview()),
+            **({} if request.GET else overview.context()),
         }
         return super().changelist_view(request, context | (extra_context or {}))
 
@@ -194,54 +183,14 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         context = self._context(request, f"Message {message_id}")
         if history is None:
             return self._page(request, "message_unknown", context, status=404)
-        return self._page(request, "message", context | self._told(request, history))
-
-    def _told(self, request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
-        accepted, stored = history.accepted_at, history.stored_at
-        first = history.events[0].occurred_at
-        of_object = next((event for event in history.events if event.object_key), None)
-        return {
-            "history": history,
-            "status": badge(history.status),
-            "reason": history.events[-1].reason,
-            "accepted": to_the_millisecond(accepted) if accepted else "",
-            "stored": to_the_millisecond(stored) if stored else "",
-            "took": span(stored - accepted) if accepted and stored else "",
-            "waits": span(timezone.now() - accepted) if accepted and not stored else "",
-            "object": self.object_link(of_object) if of_object else "",
-            "events": [
-                {
-                    "event": event,
-                    "when": self.when(event),
-                    "later": span(event.occurred_at - first),
-                    "what": badge(event.kind),
-                }
-                for event in history.events
-            ],
-            "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),
-        }
+        return self._page(request, "message", context | message_page.context(request, history))
 
     def waiting_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what was accepted and is not stored; `older` in seconds, `after` as _place reads."""
+        """Show the messages that were accepted and are not stored."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = request.GET.get("older", "")
-        seconds = int(asked) if asked in map(str, self.GRACES) else int(GRACE.total_seconds())
-        place = _place(request.GET.get("after", ""))
-        now = timezone.now()
-        waiting = find_waiting(now, grace=timedelta(seconds=seconds), place=place)
-        context = self._context(request, "Accepted, but not stored yet") | {
-            "waiting": waiting,
-            "rows": [_waiting_row(history, now) for history in waiting.messages],
-            "graces": self.GRACES.items(),
-            "seconds": seconds,
-            "grace": self.GRACES[seconds],
-            "is_continued": place is not None,
-            "window_hours": int(WINDOW.total_seconds() // 3_600),
-            "scan_limit": SCAN_LIMIT,
-            "next": _written(waiting.next_place),
-        }
-        return self._page(request, "waiting", context)
+        context = self._context(request, "Accepted, but not stored yet")
+        return self._page(request, "waiting", context | unstored_page.context(request))
 
     def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
@@ -257,49 +206,3 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _overview() -> dict[str, Any]:
-    overview = read_overview()
-    return {
-        "overview": overview,
-        "kinds": [
-            {
-                "kind": counts.kind,
-                "badge": badge(counts.kind),
-                "last_hour": counts.last_hour,
-                "day": counts.day,
-                "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
-            }
-            for counts in overview.kinds
-        ],
-        "kind_names": [kind.value for kind in Kind],
-    }
-
-
-def _waiting_row(history: MessageHistory, now: datetime) -> dict[str, Any]:
-    last = history.events[-1]
-    accepted = history.accepted_at or history.events[0].occurred_at
-    return {
-        "history": history,
-        "status": badge(history.status),
-        "reason": last.reason,
-        "accepted": to_the_millisecond(accepted),
-        "waits": span(now - accepted),
-    }
-
-
-def _written(place: Place | None) -> str:
-    """Write a place for the address of the page that goes on there."""
-    return f"{place.occurred_at.timestamp():.6f}-{place.event_id}" if place else ""
-
-
-def _place(text: str) -> Place | None:
-    """Read what _written wrote. Raises Http404 for anything else."""
-    if not text:
-        return None
-    moment, _, event_id = text.partition("-")
-    try:
-        return Place(datetime.fromtimestamp(float(moment), UTC), int(event_id))
-    except (ValueError, OverflowError, OSError) as exc:
-        raise Http404("There is no such place in the audit log.") from exc

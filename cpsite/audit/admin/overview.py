@@ -15,7 +15,9 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from cpsite.audit.admin.display import badge
 from cpsite.audit.admin.filters import values_of
+from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.unstored import Waiting, find_waiting
 
@@ -134,3 +136,22 @@ def _count(questions: Sequence[QuerySet[AuditEvent]]) -> list[Count]:
         Count(min(found[number], COUNT_LIMIT), found[number] > COUNT_LIMIT)
         for number in range(len(questions))
     ]
+
+
+def context() -> dict[str, Any]:
+    """Return what the template `admin/audit/overview.html` shows."""
+    overview = read_overview()
+    return {
+        "overview": overview,
+        "kinds": [
+            {
+                "kind": counts.kind,
+                "badge": badge(counts.kind),
+                "last_hour": counts.last_hour,
+                "day": counts.day,
+                "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
+            }
+            for counts in overview.kinds
+        ],
+        "kind_names": [kind.value for kind in Kind],
+    }

@@ -94,7 +94,7 @@ def _log_content(message: ModuleType) -> None:
 _PATCHES: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
     "delete-before-storing": ("uploader.handler", _delete_before_storing),
     "fresh-key": ("uploader.handler", _fresh_key),
-    "trust-the-batch": ("cpsite.queue.transport", _trust_the_batch),
+    "trust-the-batch": ("cpsite.queue.client", _trust_the_batch),
     "swallow-poison": ("uploader.handler", _swallow_poison),
     "no-unique-key": ("validator.idempotency", _no_unique_key),
     "own-time": ("validator.idempotency", _own_time),

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cpsite.audit import unstored as waiting
+from cpsite.audit import unstored
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = pytest.mark.django_db
@@ -87,9 +87,9 @@ PATHS = {
 
 def test_every_question_uses_an_index(admin_client, many_events, monkeypatch):
     # As small a part of this table as it is of a large one.
-    monkeypatch.setattr(waiting, "SCAN_LIMIT", 100)
-    monkeypatch.setattr(waiting, "FOUND_LIMIT", 10)
-    monkeypatch.setattr(waiting, "_CHUNK", 10)
+    monkeypatch.setattr(unstored, "SCAN_LIMIT", 100)
+    monkeypatch.setattr(unstored, "FOUND_LIMIT", 10)
+    monkeypatch.setattr(unstored, "_CHUNK", 10)
     for question in QUESTIONS:
         with CaptureQueriesContext(connection) as captured:
             answer = admin_client.get(LIST + PATHS.get(question, f"?{question}"), follow=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from cpsite.audit import unstored as waiting
+from cpsite.audit import unstored
 from cpsite.audit.history import Status
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.unstored import find_waiting
@@ -72,8 +72,8 @@ def all_looks(**options):
 
 
 def test_a_look_is_bounded_and_the_next_goes_on_there(monkeypatch):
-    monkeypatch.setattr(waiting, "SCAN_LIMIT", 3)
-    monkeypatch.setattr(waiting, "_CHUNK", 2)
+    monkeypatch.setattr(unstored, "SCAN_LIMIT", 3)
+    monkeypatch.setattr(unstored, "_CHUNK", 2)
     expected = []
     for age in range(100, 108):
         if age % 3:
@@ -86,8 +86,8 @@ def test_a_look_is_bounded_and_the_next_goes_on_there(monkeypatch):
 
 
 def test_a_full_page_ends_a_look_and_loses_none(monkeypatch):
-    monkeypatch.setattr(waiting, "FOUND_LIMIT", 2)
-    monkeypatch.setattr(waiting, "_CHUNK", 3)
+    monkeypatch.setattr(unstored, "FOUND_LIMIT", 2)
+    monkeypatch.setattr(unstored, "_CHUNK", 3)
     expected = [message(age) for age in range(100, 107)]
     looks = all_looks()
     assert [len(look.messages) for look in looks] == [2, 2, 2, 1]
@@ -95,7 +95,7 @@ def test_a_full_page_ends_a_look_and_loses_none(monkeypatch):
 
 
 def test_messages_of_the_same_microsecond_are_each_seen_once(monkeypatch):
-    monkeypatch.setattr(waiting, "SCAN_LIMIT", 2)
+    monkeypatch.setattr(unstored, "SCAN_LIMIT", 2)
     expected = {message(100) for _ in range(5)}
     seen = [message_id for look in all_looks() for message_id in ids(look)]
     assert len(seen) == 5
@@ -133,7 +133,7 @@ def test_the_page_takes_a_time(admin_client, older, count):
 
 
 def test_the_page_goes_on_where_it_ended(admin_client, monkeypatch):
-    monkeypatch.setattr(waiting, "FOUND_LIMIT", 1)
+    monkeypatch.setattr(unstored, "FOUND_LIMIT", 1)
     first, second = message(600, now=timezone.now()), message(700, now=timezone.now())
     answer = admin_client.get(PAGE)
     assert str(first) in answer.content.decode()

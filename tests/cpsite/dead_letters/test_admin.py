@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 
 from cpsite.audit.models import AuditEvent, Kind
-from cpsite.dead_letters import queue as deadletter
+from cpsite.dead_letters.queue import DeadLetterQueue
+from cpsite.queue.client import SendUnconfirmed
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +15,7 @@ PAGE = "/admin/uploader/deadletterentry/"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Do not wait for letters that may yet come."""
-    monkeypatch.setattr(deadletter, "WAIT_SECONDS", 0)
+    monkeypatch.setattr("cpsite.dead_letters.queue.WAIT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -134,9 +135,9 @@ def test_a_page_has_an_end(operator, queue, monkeypatch):
 
 def test_what_cannot_be_sent_stays_and_is_told(operator, queue, letter, monkeypatch):
     monkeypatch.setattr(
-        deadletter.DeadLetterQueue,
+        DeadLetterQueue,
         "_send",
-        lambda self, letters: [deadletter.sqs.SendUnconfirmed() for _ in letters],
+        lambda self, letters: [SendUnconfirmed() for _ in letters],
     )
     answer = operator.post(PAGE, {"letter": _ids(operator.get(PAGE))}, follow=True)
     assert "2 could not be sent (SendUnconfirmed)" in answer.content.decode()

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from cpsite.audit.models import AuditEvent, Kind
-from cpsite.dead_letters import queue as deadletter
+from cpsite.dead_letters import queue as dead_letter_queue
 from cpsite.dead_letters.management.commands import dlq
 from tests import factories
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(deadletter, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def meddle(monkeypatch):
     """Return a function that has calls of the client go through another function."""
 
     def wrap(name, wrapper):
-        make = deadletter.new_client
+        make = dead_letter_queue.new_client
 
         def new_client():
             client = make()
@@ -39,7 +39,7 @@ def meddle(monkeypatch):
             setattr(client, name, lambda **arguments: wrapper(call, **arguments))
             return client
 
-        monkeypatch.setattr(deadletter, "new_client", new_client)
+        monkeypatch.setattr(dead_letter_queue, "new_client", new_client)
 
     return wrap
 
@@ -49,8 +49,8 @@ def _no_audit_log(monkeypatch):
     def fail(*_args):
         raise OperationalError("at 10.0.0.1 with password private")
 
-    monkeypatch.setattr(deadletter, "last_failures", fail)
-    monkeypatch.setattr(deadletter, "timeline", fail)
+    monkeypatch.setattr(dead_letter_queue, "last_failures", fail)
+    monkeypatch.setattr(dlq, "read_history", fail)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_list_is_a_table_with_a_count(queue, dlq_run):
     assert re.fullmatch(r"ID +CLIENT +ACCEPTED \(UTC\) +RECEIVES +REASON +BYTES", header)
     assert cells == sorted(
         [
-            f"{message.message_id} alice 2026-11-23 23:59:59 1 aws_SlowDown {size}".split(),
+            f"{message.message_id} alice 2026-11-23 23:59:59.123 1 aws_SlowDown {size}".split(),
             f"{sqs_message_id} - - 1 undecodable 13".split(),
         ]
     )
@@ -426,7 +426,7 @@ def test_show_without_a_timeline_says_so(queue, capsys, monkeypatch):
     def fail(message_id):
         raise OperationalError
 
-    monkeypatch.setattr(deadletter, "timeline", fail)
+    monkeypatch.setattr(dlq, "read_history", fail)
     call_command("dlq", "show", str(bury_ours(queue).message_id))
     out, err = capsys.readouterr()
     assert "alice" in out

@@ -12,13 +12,15 @@ from django.core.management import call_command
 from django.db import OperationalError
 from moto.sqs import sqs_backends
 
-from cpsite import storage
 from cpsite.audit.models import AuditEvent, Kind
-from cpsite.dead_letters import queue as deadletter
-from cpsite.dead_letters.queue import DeadLetterQueue, Redrive, Selection
-from cpsite.queue import transport as sqs
+from cpsite.dead_letters import queue as dead_letter_queue
+from cpsite.dead_letters.letter import Selection
+from cpsite.dead_letters.queue import DeadLetterQueue
+from cpsite.dead_letters.redrive import Redrive
+from cpsite.queue import client, transport
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
+from uploader import storage
 
 STRANGERS = [
     "private words",
@@ -40,7 +42,7 @@ STRANGERS = [
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(deadletter, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def meddle(monkeypatch):
     """Return a function that has calls of the client go through another function."""
 
     def wrap(name, wrapper):
-        make = deadletter.new_client
+        make = dead_letter_queue.new_client
 
         def new_client():
             client = make()
@@ -56,7 +58,7 @@ def meddle(monkeypatch):
             setattr(client, name, lambda **arguments: wrapper(call, **arguments))
             return client
 
-        monkeypatch.setattr(deadletter, "new_client", new_client)
+        monkeypatch.setattr(dead_letter_queue, "new_client", new_client)
 
     return wrap
 
@@ -143,7 +145,7 @@ def test_what_even_kombu_did_not_foresee_is_a_letter(queue, monkeypatch):
     def fail(self, sqs_message):
         raise RuntimeError(sqs_message["Body"])
 
-    monkeypatch.setattr(sqs.Channel, "read", fail)
+    monkeypatch.setattr(transport.Channel, "read", fail)
     bury(queue, "private words")
     (letter,) = read_all()
     assert (letter.reason, letter.error) == ("undecodable", "RuntimeError")
@@ -188,7 +190,7 @@ def test_without_the_audit_log_reasons_are_none_and_it_is_asked_once(queue, monk
         asked.append(message_ids)
         raise OperationalError
 
-    monkeypatch.setattr(deadletter, "last_failures", fail)
+    monkeypatch.setattr(dead_letter_queue, "last_failures", fail)
     for _ in range(15):
         bury_ours(queue)
     bury(queue, "hello")
@@ -219,7 +221,7 @@ def test_what_is_looked_at_stays_hidden_whatever_the_queue_says(queue):
 
 
 def test_letters_that_come_again_are_not_handed_out_again(queue, monkeypatch):
-    monkeypatch.setattr(deadletter, "VISIBILITY_SECONDS", 0)  # moto hides them not at all
+    monkeypatch.setattr(dead_letter_queue, "VISIBILITY_SECONDS", 0)  # moto hides them not at all
     names = {bury(queue, f"letter {number}") for number in range(8)}
     seen = [letter.sqs_message_id for letter in read_all()]
     assert sorted(seen) == sorted(names)
@@ -301,7 +303,7 @@ def test_the_depth_counts_visible_and_hidden_ones(queue):
     for number in range(3):
         bury(queue, f"letter {number}")
     queue.client.receive_message(QueueUrl=queue.dlq_url, MaxNumberOfMessages=1)
-    assert DeadLetterQueue().depth() == deadletter.Depth(visible=2, hidden=1)
+    assert DeadLetterQueue().depth() == dead_letter_queue.Depth(visible=2, hidden=1)
 
 
 # --- Selecting -------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ def test_a_reason_that_could_not_be_asked_for_is_not_unknown(queue, monkeypatch)
 
     bury_ours(queue)
     (known_to_be_unknown,) = read_all()
-    monkeypatch.setattr(deadletter, "last_failures", fail)
+    monkeypatch.setattr(dead_letter_queue, "last_failures", fail)
     (not_known,) = read_all()
     assert Selection(reason="unknown").takes(known_to_be_unknown)
     assert not Selection(reason="unknown").takes(not_known)
@@ -753,6 +755,6 @@ def test_there_is_one_log_line_a_letter_without_content(queue, caplog):
 
 
 def test_a_letter_as_long_as_sqs_takes_goes_back(queue):
-    bury(queue, "x" * sqs.MESSAGE_BYTES)
+    bury(queue, "x" * client.MESSAGE_BYTES)
     bury(queue, "hello")
     assert redrive_all().redriven == 2

@@ -10,6 +10,7 @@ import pytest
 
 from cpsite.devstack import supervisor as module
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -189,11 +190,7 @@ def test_what_a_process_needs_is_done_in_each_of_its_lives(make_child):
     supervisor.start(child)
     child.process.kill()
     child.process.wait()
-    for _ in range(1000):
-        supervisor._tend(child)
-        if len(prepared) == 2:
-            break
-        time.sleep(0.01)
+    wait_for(lambda: supervisor._tend(child) or len(prepared) == 2, "its second life")
     assert len(set(prepared)) == 2
     supervisor._tend(child)
     assert len(prepared) == 2

@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite.queue.transport import DeleteFailed
+from cpsite.queue.client import DeleteFailed
 from tests import factories
 from uploader.receiver import Receiver
 

@@ -16,8 +16,8 @@ from kombu.messaging import Producer
 from kombu.serialization import loads
 from kombu.transport import SQS, virtual
 
-from cpsite.queue import connection as broker
-from cpsite.queue import transport as sqs
+from cpsite.queue import client as client_module
+from cpsite.queue import connection, transport
 from tests import factories
 from uploader.receiver import Receiver
 
@@ -50,7 +50,7 @@ def recorded(settings, monkeypatch):
     settings.UPLOADER_WAIT_SECONDS = 7
     settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
     client = RecordingClient()
-    monkeypatch.setattr(sqs.aws, "client", lambda *args, **kwargs: client)
+    monkeypatch.setattr(transport.aws, "client", lambda *args, **kwargs: client)
     return client
 
 
@@ -68,15 +68,15 @@ def test_the_version_is_the_one_that_was_read():
 
 
 def test_a_url_without_host_leaves_the_endpoint_to_boto3(recorded):
-    assert broker.publishing_connection().channel().endpoint_url is None
+    assert connection.publishing_connection().channel().endpoint_url is None
     # What would happen without the URL:
-    assert Connection(transport=sqs.Transport).hostname == "localhost"
+    assert Connection(transport=transport.Transport).hostname == "localhost"
 
 
 def test_publishing_is_one_send_message_with_our_json_unchanged(recorded):
-    producer = Producer(broker.publishing_connection().channel(), auto_declare=False)
+    producer = Producer(connection.publishing_connection().channel(), auto_declare=False)
     body = factories.message().encode()
-    producer.publish(body, routing_key="q", serializer=broker.SERIALIZER, retry=False)
+    producer.publish(body, routing_key="q", serializer=connection.SERIALIZER, retry=False)
     ((name, kwargs),) = recorded.calls
     assert name == "send_message"
     assert kwargs.keys() == {"QueueUrl", "MessageBody"}
@@ -87,16 +87,16 @@ def test_publishing_is_one_send_message_with_our_json_unchanged(recorded):
 
 
 def test_the_envelope_fits_what_the_body_limit_reserves_for_it(recorded):
-    producer = Producer(broker.publishing_connection().channel(), auto_declare=False)
-    producer.publish("", routing_key="q", serializer=broker.SERIALIZER, retry=False)
+    producer = Producer(connection.publishing_connection().channel(), auto_declare=False)
+    producer.publish("", routing_key="q", serializer=connection.SERIALIZER, retry=False)
     assert len(recorded.calls[0][1]["MessageBody"]) < 512
 
 
 def test_a_failed_send_reaches_the_caller(recorded):
     recorded._error = ClientError({"Error": {"Code": "RequestThrottled"}}, "SendMessage")
-    producer = Producer(broker.publishing_connection().channel(), auto_declare=False)
+    producer = Producer(connection.publishing_connection().channel(), auto_declare=False)
     with pytest.raises(ClientError):
-        producer.publish("x", routing_key="q", serializer=broker.SERIALIZER, retry=False)
+        producer.publish("x", routing_key="q", serializer=connection.SERIALIZER, retry=False)
     assert len(recorded.calls) == 1
 
 
@@ -104,8 +104,10 @@ def test_a_failed_send_reaches_the_caller(recorded):
     "answer", [{}, {"MessageId": "m-1"}, {"MessageId": "m-1", "MD5OfMessageBody": "0" * 32}]
 )
 def test_an_answer_that_is_not_sqs_confirming_this_body_is_no_success(recorded, answer):
-    client = sqs.Client(type("Stranger", (), {"send_message": lambda self, **kwargs: answer})())
-    with pytest.raises(sqs.SendUnconfirmed):
+    client = client_module.Client(
+        type("Stranger", (), {"send_message": lambda self, **kwargs: answer})()
+    )
+    with pytest.raises(client_module.SendUnconfirmed):
         client.send_message(QueueUrl="q", MessageBody="x")
 
 

@@ -10,11 +10,11 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from cpsite.queue import connection as broker
-from cpsite.queue import transport as sqs
-from cpsite.queue.batch import QueueRefused
+from cpsite.aws import QueueRefused
+from cpsite.queue import client as client_module
+from cpsite.queue import connection
+from cpsite.queue.client import MESSAGE_BYTES, Client, MessageTooLong, SendUnconfirmed
 from cpsite.queue.group_commit import NotSent
-from cpsite.queue.transport import MESSAGE_BYTES, Client, MessageTooLong, SendUnconfirmed
 from tests import factories
 from validator import metrics, publisher
 
@@ -124,7 +124,10 @@ def test_a_second_try_that_breaks_leaves_the_first_verdicts():
 
 def test_without_time_for_it_there_is_no_second_try():
     scripted = ScriptedSqs({"b": "InternalError"})
-    sends = [sqs._Send({"QueueUrl": "q", "MessageBody": body}, time.monotonic()) for body in "ab"]
+    sends = [
+        client_module._Send({"QueueUrl": "q", "MessageBody": body}, time.monotonic())
+        for body in "ab"
+    ]
     first, second = Client(scripted)._send_batch(sends)
     assert first is None
     assert second.code == "InternalError"
@@ -159,7 +162,7 @@ def test_an_exception_that_cannot_be_copied_is_named():
         def __init__(self, one, two):
             super().__init__("text")
 
-    assert str(sqs._copy(Awkward(1, 2))) == "Awkward"
+    assert str(client_module._copy(Awkward(1, 2))) == "Awkward"
 
 
 def test_a_batch_refused_for_one_entry_is_sent_one_by_one():
@@ -174,7 +177,10 @@ def test_a_batch_refused_for_one_entry_is_sent_one_by_one():
 def test_one_by_one_ends_when_the_time_is_over():
     refusal = ClientError({"Error": {"Code": "InvalidMessageContents"}}, "SendMessageBatch")
     scripted = ScriptedSqs(refusal)
-    sends = [sqs._Send({"QueueUrl": "q", "MessageBody": body}, time.monotonic()) for body in "ab"]
+    sends = [
+        client_module._Send({"QueueUrl": "q", "MessageBody": body}, time.monotonic())
+        for body in "ab"
+    ]
     outcomes = Client(scripted)._send_batch(sends)
     assert {type(outcome) for outcome in outcomes} == {NotSent}
     assert not scripted.alone
@@ -219,7 +225,7 @@ def test_concurrent_publishers_share_batches_on_a_real_queue(queue):
 
 def test_a_process_forked_in_the_middle_of_a_batch_can_publish(queue):
     """The child must not wait for a leader that exists only in its parent."""
-    client = publisher._producer().channel.sqs(broker.queue().name)
+    client = publisher._producer().channel.sqs(connection.queue().name)
     client._sends._leads += 1  # a send is under way, as far as anybody can see
     pid = os.fork()
     if pid == 0:

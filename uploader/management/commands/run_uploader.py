@@ -2,27 +2,24 @@
 
 import logging
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
-from cpsite import checks, storage
+from cpsite import checks
 from cpsite.audit.recorder import recorder
-from cpsite.cli import positive
-from cpsite.observability import metrics
-from cpsite.observability import resource_limits as limits
+from cpsite.cli import positive, stopped_by_signals
+from cpsite.observability import metrics, resource_limits
+from uploader import storage
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
 from uploader.queue_depth import QueueDepthSampler
-from uploader.queue_settings import check_queue, longest_write_seconds
+from uploader.queue_settings import check_queue
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
+from uploader.storage import longest_write_seconds
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -97,7 +94,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks.require(checks.UPLOADER)
-        service = metrics.Service("uploader", limits.find())
+        service = metrics.Service("uploader", resource_limits.find())
         try:
             server = metrics.serve(settings.METRICS_HOST, options["metrics_port"], service)
         except OSError as exc:
@@ -130,7 +127,13 @@ class Command(BaseCommand):
         deadline = StopDeadline(worker, seconds=settings.UPLOADER_STOP_SECONDS)
         deadline.start()
         try:
-            with stopped_by_signals(worker):
+            with stopped_by_signals(
+                lambda _number: worker.stop(),
+                # Not SystemExit, which would wait for the threads. Nothing is lost: what is not
+                # stored is not deleted.
+                again=lambda number: os._exit(128 + number),
+                notice="uploader: finishing what has begun; a second signal quits at once",
+            ):
                 counts = worker.run()
         finally:
             sampler.stop()
@@ -179,25 +182,3 @@ _LAYOUTS = {
     "batch": f"one object for up to {settings.UPLOADER_BATCH_MESSAGES} messages, "
     f"{settings.UPLOADER_BATCH_BYTES} bytes or {settings.UPLOADER_BATCH_SECONDS:g} s",
 }
-
-
-@contextmanager
-def stopped_by_signals(worker: Worker) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT stop `worker` gently and the second end the process."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if worker.is_stopping:
-            # Not SystemExit: that would wait for the threads. Nothing is lost by it, because
-            # what is not stored is not deleted.
-            os._exit(128 + number)
-        worker.stop()
-        # No logging here: the interrupted thread may hold its lock. And nobody may be listening.
-        with suppress(OSError):
-            os.write(2, b"uploader: finishing what has begun; once more quits at once\n")
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -14,9 +14,11 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from cpsite.audit.admin.display import to_the_millisecond
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.aws import describe
+from cpsite.cli import table
+from cpsite.moments import readable, rfc3339
 
 _COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
 
@@ -66,16 +68,7 @@ def _read(message_id: UUID) -> MessageHistory:
 def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
     lines = [f"{history.message_id}  {history.status}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
-    table = [_COLUMNS, *(_row(event) for event in history.events)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        *lines,
-        "",
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ),
-    ]
+    return [*lines, "", *table(_COLUMNS, [_row(event) for event in history.events])]
 
 
 def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:
@@ -105,7 +98,7 @@ def _row(event: AuditEvent) -> tuple[str, ...]:
 
 
 def _moment(moment: datetime | None) -> str:
-    return to_the_millisecond(moment) if moment else ""
+    return readable(moment) if moment else ""
 
 
 def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
@@ -113,13 +106,13 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
         "message_id": str(history.message_id),
         "status": history.status.value,
         "client": history.client,
-        "accepted_at": _iso(history.accepted_at),
-        "stored_at": _iso(history.stored_at),
+        "accepted_at": rfc3339(history.accepted_at),
+        "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,
         "payload_sha256": history.payload_sha256 or None,
         "events": [
             {
-                "occurred_at": _iso(event.occurred_at),
+                "occurred_at": rfc3339(event.occurred_at),
                 "kind": event.kind,
                 "reason": event.reason or None,
                 "attempts": event.attempts,
@@ -129,10 +122,6 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
         ],
     }
     return document if verdict is None else document | {"verified": verdict}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
 
 
 def _verify(history: MessageHistory) -> str:
@@ -150,7 +139,7 @@ def _verify(history: MessageHistory) -> str:
     except FileNotFoundError:
         return "missing"
     except (ClientError, BotoCoreError, OSError) as exc:
-        raise CommandError(f"The object cannot be read: {_named(exc)}.") from exc
+        raise CommandError(f"The object cannot be read: {describe(exc)}.") from exc
     body = _of_message(content, history)
     return "intact" if sha256(body).hexdigest() == history.payload_sha256 else "altered"
 
@@ -165,9 +154,3 @@ def _of_message(content: bytes, history: MessageHistory) -> bytes:
     except (OSError, EOFError, zlib.error):
         return content
     return next((line for line in lines if wanted in line), b"")
-
-
-def _named(exc: Exception) -> str:
-    if isinstance(exc, ClientError):
-        return f"aws_{exc.response['Error']['Code']}"
-    return type(exc).__name__

@@ -1,13 +1,10 @@
 """`manage.py dlq list`, `dlq show` and `dlq redrive`: dead letters, for people."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from types import FrameType
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -17,22 +14,16 @@ from django.db import Error as DatabaseFailure
 from tqdm import tqdm  # type: ignore[import-untyped]
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
+from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import recorder
-from cpsite.cli import positive
-from cpsite.dead_letters import queue as deadletter
-from cpsite.dead_letters.queue import (
-    UNDECODABLE,
-    UNKNOWN,
-    VISIBILITY_SECONDS,
-    Counts,
-    DeadLetter,
-    DeadLetterQueue,
-    Redrive,
-    Selection,
-)
-from uploader.errors import describe
-from uploader.receiver import QUEUE_FAILURES
+from cpsite.aws import describe
+from cpsite.cli import positive, stopped_by_signals, table
+from cpsite.dead_letters.letter import UNDECODABLE, UNKNOWN, DeadLetter, Selection
+from cpsite.dead_letters.queue import VISIBILITY_SECONDS, DeadLetterQueue
+from cpsite.dead_letters.redrive import Counts, Redrive
+from cpsite.moments import readable
+from cpsite.queue.delivery import QUEUE_FAILURES
 
 #: Where standard error is no terminal: letters looked at between two lines of progress.
 PROGRESS_EVERY: Final = 1_000
@@ -50,6 +41,12 @@ class Stop:
 
     def is_requested(self) -> bool:
         return self.number != 0
+
+    def request(self, number: int) -> None:
+        self.number = number
+
+    def break_off(self, _number: int) -> None:
+        raise KeyboardInterrupt
 
 
 class Command(BaseCommand):
@@ -75,7 +72,11 @@ class Command(BaseCommand):
         act = {"list": self._list, "show": self._show, "redrive": self._redrive}[options["action"]]
         stop = Stop()
         try:
-            with stopped_by_signals(stop):
+            with stopped_by_signals(
+                stop.request,
+                again=stop.break_off,
+                notice="dlq: finishing the batch under way; a second signal breaks it off",
+            ):
                 act(stop, options)
         except QUEUE_FAILURES as exc:
             raise CommandError(f"SQS failed: {_named(exc)}.") from exc
@@ -184,7 +185,7 @@ class Command(BaseCommand):
 
     def _write_table(self, rows: Sequence[Sequence[str]]) -> None:
         if rows:
-            for line in _aligned([_COLUMNS, *rows]):
+            for line in table(_COLUMNS, rows, numbers=_NUMBERS):
                 self.stdout.write(line)
 
     def _write_letter(self, letter: DeadLetter, queue: DeadLetterQueue) -> None:
@@ -193,14 +194,14 @@ class Command(BaseCommand):
         if letter.message_id is None or queue.audit_failure is not None:
             return
         try:
-            events = deadletter.timeline(letter.message_id)
+            history = read_history(letter.message_id)
         except DatabaseFailure as exc:
             self._warn_of_audit(type(exc).__name__)
             return
         self.stdout.write("audit log (UTC):")
-        for line in map(_event, events):
-            self.stdout.write(f"  {line}")
-        if not events:
+        for event in history.events if history else ():
+            self.stdout.write(f"  {_event(event)}")
+        if history is None:
             self.stdout.write("  nothing")
 
 
@@ -297,21 +298,11 @@ def _row(letter: DeadLetter) -> list[str]:
     return [
         str(letter.message_id or letter.sqs_message_id),
         letter.client or "-",
-        _moment(letter.accepted_at),
+        readable(letter.accepted_at) if letter.accepted_at else "-",
         str(letter.receives),
         letter.reason or UNKNOWN,
         str(letter.size),
     ]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
 
 
 def _description(letter: DeadLetter) -> dict[str, str]:
@@ -319,8 +310,8 @@ def _description(letter: DeadLetter) -> dict[str, str]:
         "message id": str(letter.message_id or "-"),
         "SQS message id": letter.sqs_message_id,
         "client": letter.client or "-",
-        "accepted (UTC)": _moment(letter.accepted_at),
-        "sent (UTC)": _moment(letter.sent_at),
+        "accepted (UTC)": readable(letter.accepted_at) if letter.accepted_at else "-",
+        "sent (UTC)": readable(letter.sent_at),
         "receives": str(letter.receives),
         "bytes": str(letter.size),
         "reason": f"{letter.reason or UNKNOWN} {letter.error}".rstrip(),
@@ -330,31 +321,7 @@ def _description(letter: DeadLetter) -> dict[str, str]:
 def _event(event: AuditEvent) -> str:
     attempt = f"attempt {event.attempts}" if event.attempts else ""
     details = (event.reason, event.object_key, attempt)
-    return "  ".join([_moment(event.occurred_at), event.kind, *filter(None, details)])
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-"
-
-
-@contextmanager
-def stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM request a stop, and the second be a KeyboardInterrupt."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_requested():
-            raise KeyboardInterrupt
-        stop.number = number
-        # No logging here: the interrupted code may hold its lock. And nobody may be listening.
-        with suppress(OSError):
-            os.write(2, b"dlq: finishing the batch in hand; once more breaks it off\n")
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return "  ".join([readable(event.occurred_at), event.kind, *filter(None, details)])
 
 
 @contextmanager

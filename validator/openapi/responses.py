@@ -1,0 +1,177 @@
+"""What is answered: the refusals by status, with their codes, headers and examples."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import exceptions as drf
+
+from cpsite.message import CONTENT_TYPE
+from validator import exceptions
+from validator.exceptions import REFUSALS
+from validator.message_status import MessageUnknown, StatusUnavailable
+from validator.openapi.components import STRING, Schema, error_of, ref
+
+#: Why `GET /messages/<message_id>/` may tell nothing.
+STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
+    exceptions.TokenMissing,
+    exceptions.TokenUnknown,
+    MessageUnknown,
+    drf.NotAcceptable,
+    drf.Throttled,
+    exceptions.TokenCheckUnavailable,
+    StatusUnavailable,
+)
+
+
+#: The statuses of what is not readable as HTTP, all with the code `bad_request`.
+UNREADABLE: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.EXPECTATION_FAILED,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.NOT_IMPLEMENTED,
+)
+
+
+#: The statuses that tell when to come back.
+WAIT: Final = (
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+#: What those need that say more than their text.
+_ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
+    exceptions.BodyTooLarge: (settings.MAX_BODY_BYTES,),
+    drf.UnsupportedMediaType: ("text/plain",),
+    drf.Throttled: (30,),
+}
+
+
+#: As RFC 9110 has them, and Python from 3.13 on.
+_PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+
+
+def refusals() -> dict[int, Schema]:
+    """Return the schema of each answer that refuses a message."""
+    schemas = errors_by_status(REFUSALS)
+    broken = ref("schemas", "ContractBroken")
+    schemas[HTTPStatus.BAD_REQUEST] = {"oneOf": [broken, schemas[HTTPStatus.BAD_REQUEST]]}
+    return schemas
+
+
+def errors_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Schema]:
+    """Return the schema of each answer with an error: of these, and of those that any path has."""
+    codes: dict[int, list[str]] = {status: ["bad_request"] for status in UNREADABLE}
+    for kind in refusals:
+        codes.setdefault(kind.status_code, []).append(kind.default_code)
+    codes[HTTPStatus.INTERNAL_SERVER_ERROR] = ["internal_error"]
+    return {status: error_of(codes[status]) for status in sorted(codes)}
+
+
+def phrase(status: int) -> str:
+    return _PHRASES.get(status, HTTPStatus(status).phrase)
+
+
+def answers(
+    schemas: Mapping[int, Schema], examples: Mapping[int, Mapping[str, Any]]
+) -> dict[tuple[int, str], OpenApiResponse]:
+    """Return the answers by status; `examples` are bodies, by status and by what they show."""
+    return {
+        (status, CONTENT_TYPE): OpenApiResponse(
+            schema,
+            phrase(status),
+            examples=[
+                OpenApiExample(name, value, response_only=True)
+                for name, value in examples.get(status, {}).items()
+            ],
+        )
+        for status, schema in schemas.items()
+    }
+
+
+def examples_of(
+    refusals: Iterable[type[drf.APIException]],
+) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return the body of each refusal, by its status and code."""
+    bodies: dict[int, dict[str, dict[str, Any]]] = {
+        status.value: {
+            "bad_request": {"code": "bad_request", "detail": "The request is not acceptable."}
+        }
+        for status in UNREADABLE
+    }
+    for kind in refusals:
+        told = kind(*_ARGUMENTS.get(kind, ()))
+        bodies.setdefault(kind.status_code, {})[kind.default_code] = exceptions.body(told)
+    bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {
+        "internal_error": {
+            "code": "internal_error",
+            "detail": "Something went wrong on our side.",
+        }
+    }
+    return bodies
+
+
+def header(name: str, schema: Schema, description: str, **options: Any) -> OpenApiParameter:
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.HEADER, description=description, **options
+    )
+
+
+def request_id(statuses: Iterable[int]) -> list[OpenApiParameter]:
+    """Return the header of a request, and of all its answers."""
+    name = "X-Request-ID"
+    return [
+        header(
+            name,
+            STRING,
+            "For the log. Up to 128 of letters, digits and `._:=-`, or it is replaced.",
+        ),
+        header(name, STRING, "Yours, or a new one.", response=list(statuses), required=True),
+    ]
+
+
+def challenge_and_wait(wait: Iterable[HTTPStatus]) -> list[OpenApiParameter]:
+    """Return the headers of a 401 and of the answers that tell when to come back."""
+    return [
+        header(
+            "WWW-Authenticate",
+            STRING,
+            "As RFC 6750 has it.",
+            response=[HTTPStatus.UNAUTHORIZED.value],
+            required=True,
+        ),
+        header(
+            "Retry-After",
+            {"type": "integer", "minimum": 1},
+            "Seconds.",
+            response=[status.value for status in wait],
+            required=True,
+        ),
+    ]
+
+
+def json_answer(description: str, schema: Schema, **headers: Schema) -> Schema:
+    headers["X-Request-ID"] = {"schema": STRING, "required": True}
+    return {
+        "description": description,
+        "headers": headers,
+        "content": {CONTENT_TYPE: {"schema": schema}},
+    }
+
+
+def answers_elsewhere() -> Schema:
+    """Return the answers of other paths and methods."""
+    allow = {"schema": STRING, "required": True}
+    return {
+        "NotFound": json_answer("Another path.", error_of(["not_found"])),
+        "MethodNotAllowed": json_answer(
+            "Another method than the path takes.",
+            error_of([drf.MethodNotAllowed.default_code]),
+            Allow=allow,
+        ),
+    }
