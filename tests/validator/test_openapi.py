@@ -124,6 +124,16 @@ def test_its_codes_of_fields_are_those_of_the_page():
     assert sorted(rows) == sorted(exceptions.FIELD_CODES)
 
 
+def test_reasons_of_refusals_are_those_of_operations():
+    text = section(page("docs/operations.md"), "Audit log")
+    rows = re.findall(r"^\| refused \| (`.*?`) \|", text, re.MULTILINE)
+    listed = {reason for reasons in rows for reason in re.findall(r"`(\w+)`", reasons)}
+    of_contract = {f"contract_{code}" for code in exceptions.FIELD_CODES}
+    # What is not readable as HTTP reaches no view, and throttled requests are only counted.
+    codes = _codes(POST) - set(exceptions.FIELD_CODES)
+    assert listed == of_contract | codes - {"contract_broken", "bad_request", "throttled"}
+
+
 def test_its_statuses_of_a_message_are_those_of_the_page():
     rows = re.findall(
         r"^\| `(\w+)` \| (?!meaning)", section(API, "Ask for a message"), re.MULTILINE
