@@ -13,7 +13,7 @@ from cpsite.queue.delivery import Delivery
 
 
 class Receiver:
-    """Receives from the queue. Only one thread may receive; any may call the other methods."""
+    """Receives from the queue. One thread may receive; any may acknowledge, hide or release."""
 
     def __init__(self, *, concurrency: int) -> None:
         connection = consuming_connection(
