@@ -4,7 +4,8 @@ from django.core.checks import register
 
 class UploaderConfig(AppConfig):
     name = "uploader"
-    # `uploader` names the dead letters' permissions (cpsite/dead_letters/apps.py).
+    # The label `uploader` is taken: the permissions for dead letters use it
+    # (cpsite/dead_letters/apps.py).
     label = "uploader_worker"
 
     def ready(self) -> None:

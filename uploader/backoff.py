@@ -1,18 +1,19 @@
-"""How long to wait after a failure, and how often a wait looks for a stop."""
+"""How long to wait after a failure, and how often a wait checks for a stop."""
 
 import random
 from typing import Final
 
-#: Seconds to wait, at most, between two tries while something is away.
+#: Longest wait between two attempts while a backend is unavailable, in seconds.
 PAUSE_SECONDS_MAX: Final = 30.0
-#: Seconds after which a wait looks whether a signal has asked to stop.
+#: Seconds between two checks, during a wait, whether a signal has asked to stop.
 NOTICE_SECONDS: Final = 0.25
 
 
 def pause_seconds(failures: int) -> float:
-    """Return how long to wait after so many failures: about 1 s, then twice as long each time.
+    """Return the seconds to wait after so many failures: up to 1, then twice as long each time.
 
-    Half to all of it, by chance, so that many workers do not come back as one.
+    The result is random, between half of that and all of it (jitter), so that many workers do not
+    retry at the same moment.
     """
     longest = min(PAUSE_SECONDS_MAX, 2.0 ** min(failures - 1, 10))
     return random.uniform(longest / 2, longest)  # noqa: S311 - not for secrets

@@ -1,11 +1,12 @@
-"""What becomes of a delivery: stored and deleted, or left on the queue for a reason.
+"""Decides the outcome of a delivery: stored and deleted, or left on the queue for a reason.
 
-- Stored: it is handed over to be deleted.
-- The storage is in trouble: it is kept in hand and tried again, for as long as that takes. Each
-  delivery counts towards the dead-letter queue, and an outage must not bring good messages there.
-- Others are being stored meanwhile: then it is about this one, and it is put off, each time longer.
-- The storage refuses this object, or nobody can read the message: it is left to come back soon, and
-  so to reach the dead-letter queue.
+- It is stored: the acknowledger deletes it.
+- The storage fails: the delivery stays in flight and is retried until the storage recovers. Each
+  delivery counts towards maxReceiveCount, and an outage must not move good messages to the
+  dead-letter queue.
+- This write fails while others succeed: the message is the cause. It is delayed, longer each time.
+- The storage refuses the object, or the message cannot be decoded (poison): SQS delivers it again
+  after a few seconds, so that it soon reaches the dead-letter queue.
 """
 
 import logging
@@ -32,23 +33,23 @@ from uploader.storage_outage import StorageOutage
 
 logger = logging.getLogger(__name__)
 
-#: Writes of an object by one delivery, after which it is put off if others are being stored.
+#: Attempts to write an object. After these its messages are delayed if other writes succeed.
 TRIES: Final = 3
-#: Seconds until a message that could not be stored is delivered again, at most. The first time it
-#: is UPLOADER_RETRY_SECONDS, and it doubles with each delivery.
+#: Longest delay, in seconds, of a message that could not be stored. The first delay is
+#: UPLOADER_RETRY_SECONDS, and it doubles with each delivery.
 RETRY_SECONDS_MAX: Final = 900
-#: Seconds until SQS delivers a message again that will never be stored. It must come back
-#: maxReceiveCount times before SQS moves it to the dead-letter queue.
-HOPELESS_RETRY_SECONDS: Final = 5
+#: Seconds until SQS delivers a poison message again. SQS moves it to the dead-letter queue only
+#: after maxReceiveCount deliveries, so this is short.
+POISON_RETRY_SECONDS: Final = 5
 
-# Looking a label up costs more than observing.
+# Kept, because a label lookup costs more than the observation itself.
 _SECONDS_OF_STORED: Final = metrics.upload_seconds.labels("stored")
 _SECONDS_OF_FAILED: Final = metrics.upload_seconds.labels("failed")
 
 
 @dataclass
 class Counts:
-    """What a worker has done. Safe for threads."""
+    """Counts the deliveries of a worker by outcome. Thread-safe."""
 
     received: int = 0
     stored: int = 0
@@ -65,10 +66,11 @@ class Counts:
 
 
 class Handler:
-    """Brings deliveries to their end, from many threads; no error escapes.
+    """Stores deliveries, or leaves them on the queue. Thread-safe; no exception escapes.
 
-    `store(key, body)` writes one object and returns when the storage has it; `acknowledge(part)`
-    takes a stored message over. With `log_each` every stored message has a log line.
+    `store(key, body)` writes one object and returns when the storage has it. `acknowledge(part)`
+    takes a stored message and deletes it later. With `log_each` every stored message has a log
+    line.
     """
 
     def __init__(
@@ -89,11 +91,11 @@ class Handler:
         self._heartbeat = heartbeat
         self._is_stopping = is_stopping
         self._log_each = log_each
-        #: SQS could not be asked during a stop.
+        #: Whether SQS was unavailable during a stop.
         self._gave_up_releasing = False
 
     def handle(self, delivery: Delivery) -> None:
-        """Store one delivery as an object of its own."""
+        """Store one delivery as one object."""
         try:
             part = decode(delivery)
             if part is None:
@@ -121,7 +123,7 @@ class Handler:
                     self._refuse(parts, describe(error))
                     return
                 if tries >= TRIES and self.outage.has_stored_since(started):
-                    self._put_off(parts, describe(error))
+                    self._delay(parts, describe(error))
                     return
                 logger.warning(
                     "write_failed",
@@ -134,7 +136,7 @@ class Handler:
                 tries += 1
 
     def _try_to_store(self, parts: Sequence[Part], key: str, body: bytes) -> Exception | None:
-        """Write one object and have its messages deleted; return why it could not be written."""
+        """Write one object and acknowledge its messages. Return the error, or None on success."""
         started = time.perf_counter()
         try:
             self._store(key, body)
@@ -155,17 +157,17 @@ class Handler:
         return None
 
     def _refuse(self, parts: Sequence[Part], reason: str) -> None:
-        """Leave what the storage would never take to the dead-letter queue."""
+        """Leave messages that the storage will never accept to the dead-letter queue."""
         if self.outage.is_on:
-            # It refuses everything, which may be a policy that somebody is about to mend.
-            self._put_off(parts, reason)
+            # It refuses every object. The cause may be a bucket policy, which an operator can fix.
+            self._delay(parts, reason)
             return
         for part in parts:
-            self._account_failed(part.delivery, part.message, reason, HOPELESS_RETRY_SECONDS)
-        self._change_visibility([part.delivery for part in parts], HOPELESS_RETRY_SECONDS)
+            self._account_failed(part.delivery, part.message, reason, POISON_RETRY_SECONDS)
+        self._change_visibility([part.delivery for part in parts], POISON_RETRY_SECONDS)
 
-    def _put_off(self, parts: Sequence[Part], reason: str) -> None:
-        """Leave messages for another try, the later the more there were."""
+    def _delay(self, parts: Sequence[Part], reason: str) -> None:
+        """Have SQS deliver messages again later. The delay grows with each delivery."""
         delays: dict[int, list[Delivery]] = defaultdict(list)
         for part in parts:
             delay = _retry_seconds(part.delivery)
@@ -175,9 +177,9 @@ class Handler:
             self._change_visibility(deliveries, delay)
 
     def leave_undecodable(self, delivery: Delivery) -> None:
-        """Leave what is none of our messages to the dead-letter queue."""
-        self._account_failed(delivery, None, "undecodable", HOPELESS_RETRY_SECONDS)
-        self._change_visibility([delivery], HOPELESS_RETRY_SECONDS)
+        """Leave a foreign message to the dead-letter queue."""
+        self._account_failed(delivery, None, "undecodable", POISON_RETRY_SECONDS)
+        self._change_visibility([delivery], POISON_RETRY_SECONDS)
 
     def _leave_unexpectedly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -192,7 +194,7 @@ class Handler:
         accounting.failed(delivery, message, reason=reason, retry_in_seconds=retry_in_seconds)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Give back at once what a stop leaves no time for."""
+        """Return deliveries to the queue at once, because a stop leaves no time for them."""
         if deliveries:
             metrics.messages_total.labels("released").inc(len(deliveries))
             self.counts.add("released", len(deliveries))
@@ -200,11 +202,11 @@ class Handler:
 
     def _change_visibility(self, deliveries: Sequence[Delivery], delay_seconds: int) -> None:
         if self._gave_up_releasing:
-            return  # SQS is away, and a stop has no time to hear that again for each message
+            return  # SQS is unavailable, and a stop has no time to wait for each message
         try:
             self._receiver.release(deliveries, delay_seconds=delay_seconds)
         except QUEUE_FAILURES as exc:
-            # They come back by themselves after the queue's visibility timeout.
+            # SQS delivers them again after the queue's visibility timeout.
             self._gave_up_releasing = self._is_stopping()
             logger.warning("release_failed", extra={"error": describe(exc)})
 
@@ -215,7 +217,7 @@ def _retry_seconds(delivery: Delivery) -> int:
 
 
 def decode(delivery: Delivery) -> Part | None:
-    """Return the message of a delivery, or None when it is none of ours."""
+    """Return a delivery with its message, or None when the message is foreign."""
     if delivery.undecodable is not None:
         error = f"unreadable envelope ({delivery.undecodable})"
         logger.warning("message_undecodable", extra={"error": error})

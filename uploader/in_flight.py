@@ -1,4 +1,4 @@
-"""What a worker has received and not yet stored or given up, and whether it may take more."""
+"""The deliveries that a worker has received and not yet finished, and their limits."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from uploader import metrics
 
 
 class InFlight:
-    """The deliveries in flight, each with the call that is to handle it. Safe for threads.
+    """The deliveries in flight, each with the call that handles it. Thread-safe.
 
-    At most `max_messages` are in flight, and where `max_bytes` is given a receive is made only
-    below it. `undeleted()` returns how many stored messages still wait for their delete: they are
-    bounded by `max_messages` as well. Each of `receivers` may bring ten messages at once.
+    At most `max_messages` are in flight. If `max_bytes` is given, a receive starts only while their
+    bodies are at most that long. `undeleted()` returns how many stored messages still wait for
+    their delete; `max_messages` bounds them as well. Each of `receivers` may add ten at once.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class InFlight:
         self._max_before_receive = max_messages - BATCH_ENTRIES * receivers
         self._max_bytes = max_bytes
         self._undeleted = undeleted
-        #: No call where the delivery waits in a batch.
+        #: None instead of a call for a delivery that waits in a batch.
         self._calls: dict[Delivery, Future[None] | None] = {}
         self._bytes = 0
         self._changed = threading.Condition()
@@ -42,22 +42,22 @@ class InFlight:
             return list(self._calls)
 
     def add(self, delivery: Delivery, start: Callable[[], Future[None]] | None = None) -> None:
-        """Note a delivery, and start the call that handles it where there is one already."""
+        """Add a delivery and, if `start` is given, start the call that handles it."""
         with self._changed:
-            # Under the lock, which the call needs in order to remove the delivery again.
+            # Started under the lock: the call must not remove the delivery before it is added.
             self._calls[delivery] = start() if start else None
             self._bytes += len(delivery.body)
             metrics.in_flight.set(len(self._calls))
 
     def remove(self, deliveries: Sequence[Delivery]) -> None:
-        """Note that these are stored or given up."""
+        """Remove deliveries that are stored or back on the queue."""
         with self._changed:
             for delivery in deliveries:
                 if delivery in self._calls:
                     del self._calls[delivery]
                     self._bytes -= len(delivery.body)
             metrics.in_flight.set(len(self._calls))
-            # Not for each one: who waits, waits for room for a whole receive, or for the last one.
+            # Not for each removal: waiters need room for a whole receive, or an empty worker.
             if not self._calls or not self._is_full():
                 self._changed.notify_all()
 
@@ -70,21 +70,21 @@ class InFlight:
         return cancelled
 
     def has_room(self, *, within: float) -> bool:
-        """Return whether a receive fits; wait for that up to `within` seconds."""
+        """Return whether a receive fits, after waiting up to `within` seconds for that."""
         with self._changed:
             if self._is_full():
                 self._changed.wait(within)
             return not self._is_full()
 
     def is_empty(self, *, within: float) -> bool:
-        """Return whether nothing is in flight; wait for that up to `within` seconds."""
+        """Return whether nothing is in flight, after waiting up to `within` seconds for that."""
         with self._changed:
             if self._calls:
                 self._changed.wait(within)
             return not self._calls
 
     def look_again(self) -> None:
-        """Wake whoever waits for room: messages were deleted."""
+        """Wake the threads that wait for room, because messages were deleted."""
         with self._changed:
             self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""The uploader's end of the queue."""
+"""Receives messages from SQS and acknowledges, hides or releases them."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from cpsite.queue.delivery import Delivery
 
 
 class Receiver:
-    """Receives from the queue. One thread receives; any may acknowledge or release."""
+    """Receives from the queue. One thread may receive; any may acknowledge, hide or release."""
 
     def __init__(self, *, concurrency: int) -> None:
         connection = consuming_connection(
@@ -22,7 +22,7 @@ class Receiver:
         self._connection = connection
         self._received: list[Delivery] = []
         self._channel = connection.channel()
-        # Before any other thread needs it: Kombu creates one client for each that comes first.
+        # Created before other threads need it: concurrent first calls would each create a client.
         self._channel.sqs(queue().name)
         self._consumer = Consumer(
             self._channel,
@@ -40,16 +40,16 @@ class Receiver:
         self._channel.receive_limit = min(limit, BATCH_ENTRIES)
         self._received = []
         try:
-            # One receive: SQS does the waiting, so Kombu must not start another.
+            # One receive, no more: SQS waits for messages, so Kombu must not repeat it.
             self._connection.drain_events(timeout=0)
         except TimeoutError:
             return []
         return self._received
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> list[Exception | None]:
-        """Delete up to ten messages from the queue; return for each None or why it stays there.
+        """Delete up to ten messages from the queue. Return None or the error for each.
 
-        Raises one of QUEUE_FAILURES when that is not known of any.
+        Raises one of QUEUE_FAILURES when the whole call fails.
         """
         client = self._client()
         if len(deliveries) == 1:
@@ -62,10 +62,9 @@ class Receiver:
         )
 
     def release(self, deliveries: Sequence[Delivery], *, delay_seconds: int) -> None:
-        """Let SQS deliver these again after a delay; 0 means at once.
+        """Have SQS deliver these again after a delay in seconds; 0 means at once.
 
-        Raises one of QUEUE_FAILURES, in which case they come back by themselves after the
-        queue's visibility timeout.
+        Raises one of QUEUE_FAILURES. SQS then delivers them after the queue's visibility timeout.
         """
         for delivery in deliveries:
             self._forget(delivery)
@@ -76,9 +75,9 @@ class Receiver:
     def change_visibility(
         self, deliveries: Sequence[Delivery], *, seconds: int
     ) -> list[Exception | None]:
-        """Hide these for so many seconds from now; return for each None or why it is not.
+        """Hide these for so many seconds from now. Return None or the error for each.
 
-        Raises one of QUEUE_FAILURES when that is not known of any.
+        Raises one of QUEUE_FAILURES when a whole call fails.
         """
         outcomes: list[Exception | None] = []
         for start in range(0, len(deliveries), BATCH_ENTRIES):
@@ -89,7 +88,7 @@ class Receiver:
         return outcomes
 
     def attributes(self) -> dict[str, str]:
-        """Return the queue's VisibilityTimeout and, where it has one, its RedrivePolicy.
+        """Return the queue's VisibilityTimeout and, if it has one, its RedrivePolicy.
 
         Raises one of QUEUE_FAILURES.
         """
@@ -97,12 +96,12 @@ class Receiver:
             QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
         )
         found: dict[str, str] | None = answer.get("Attributes")
-        if found is None:  # cut short, which is success to botocore
+        if found is None:  # a truncated answer, which botocore takes for success
             raise QueueRefused("NoAttributes", sender_fault=False)
         return found
 
     def visibility_timeout(self) -> int:
-        """Return for how many seconds the queue hides what it delivers.
+        """Return the queue's visibility timeout in seconds.
 
         Raises one of QUEUE_FAILURES.
         """
@@ -114,7 +113,7 @@ class Receiver:
 
     @staticmethod
     def _forget(delivery: Delivery) -> None:
-        # Kombu keeps what is neither acked nor rejected, for a restore that we do not want.
+        # Kombu keeps each unacknowledged message in order to restore it, which must not happen.
         delivery.kombu_message.channel.qos.ack(delivery.receipt_handle)
 
     def close(self) -> None:

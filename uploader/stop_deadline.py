@@ -1,4 +1,4 @@
-"""A stop that takes too long is ended: nothing is lost by it, and a container would be killed."""
+"""Ends the process when a stop takes too long, before ECS would kill it. No message is lost."""
 
 import logging
 import os
@@ -13,14 +13,14 @@ from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-#: Seconds of a stop that the audit events in memory are worth.
+#: Seconds of a stop that are reserved for writing the audit events in memory.
 _AUDIT_SECONDS: Final = 1.5
 
 
 class StopDeadline:
     """Ends the process `seconds` after `worker` was asked to stop, unless it has finished.
 
-    What is in hand then is not deleted, and SQS delivers it again after its visibility timeout.
+    SQS delivers the messages in flight again after their visibility timeout.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class StopDeadline:
         self._seconds = seconds
         self._end = end
         self._finished = threading.Event()
-        # Not started at the signal: its handler may do little.
+        # Started with the worker, not by the signal handler, which must do little.
         self._thread = threading.Thread(target=self._run, name="stop-deadline", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def finished(self) -> None:
-        """Say that the worker has finished in time."""
+        """Report that the worker has finished in time."""
         self._finished.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Where messages are stored, under which key, and which failures are final."""
+"""Where and under which keys messages are stored, and which errors are final."""
 
 from datetime import datetime
 from typing import Final
@@ -11,9 +11,9 @@ from django.core.files.storage import storages
 from cpsite.message import Message
 from cpsite.storage import MessageS3Storage
 
-#: S3's codes, or the status where there is no code, for "not this object, whenever you ask". What
-#: is not here (5xx, throttling, no connection, expired credentials, a missing bucket, a full disk)
-#: is about the storage, and passes (AWS: S3 API reference, "List of error codes").
+#: Error codes of S3, or the HTTP status if there is no code, that a retry would get again. Any
+#: other error (5xx, throttling, no connection, expired credentials, a missing bucket, a full disk)
+#: concerns the storage and is temporary (AWS: S3 API reference, "List of error codes").
 _REFUSALS: Final = {
     "AccessDenied",
     "EntityTooLarge",
@@ -31,13 +31,13 @@ _REFUSALS: Final = {
 
 
 class StoredElsewhereError(Exception):
-    """The storage chose another name than the key, so a redelivery would make a second object."""
+    """The storage used another name than the key. A redelivery would create a second object."""
 
 
 def object_directory(accepted_at: datetime) -> str:
-    """Return what the keys of a day's objects begin with: `messages/2026/11/23/`.
+    """Return the key prefix of a day's objects: `messages/2026/11/23/`.
 
-    The day is that of acceptance in UTC, never that of storing: see `object_key`.
+    The day is the day of acceptance in UTC, not the day of storing: see `object_key`.
     """
     return f"{settings.S3_PREFIX}{accepted_at:%Y/%m/%d}/"
 
@@ -45,14 +45,14 @@ def object_directory(accepted_at: datetime) -> str:
 def object_key(message: Message) -> str:
     """Return the key of a message's object: `messages/2026/11/23/<message_id>.json`.
 
-    It follows from what the message itself carries, so that each delivery of it writes the same
-    object, whenever that is. It holds no text that a client has chosen.
+    It depends only on the message, so that every delivery writes the same object, at any time. It
+    holds no text from a client.
     """
     return f"{object_directory(message.accepted_at)}{message.message_id}.json"
 
 
 def store(key: str, body: bytes) -> None:
-    """Write one object. When this returns, the storage has acknowledged it.
+    """Write one object. Return once the storage has acknowledged it.
 
     Raises ClientError, BotoCoreError or OSError.
     """
@@ -69,12 +69,12 @@ def warm_up() -> None:
 
 
 def is_refusal(exc: Exception) -> bool:
-    """Whether the storage would refuse the same object again."""
+    """Return whether the storage would refuse the same object again."""
     return isinstance(exc, ClientError) and exc.response["Error"]["Code"] in _REFUSALS
 
 
 def longest_write_seconds() -> float:
-    """Return how long one write may take, all attempts of the S3 client included."""
+    """Return the longest duration of one write in seconds, all S3 client attempts included."""
     pauses = settings.S3_ATTEMPTS - 1
     return float(
         settings.S3_ATTEMPTS * settings.S3_TIMEOUT_SECONDS + pauses * settings.S3_BACKOFF_SECONDS

@@ -1,4 +1,4 @@
-"""Tells an outage of the storage from trouble with one message, and waits for its end."""
+"""Distinguishes an outage of the storage from a failure of one message, and waits it out."""
 
 import logging
 import threading
@@ -11,12 +11,12 @@ from uploader.backoff import NOTICE_SECONDS
 
 logger = logging.getLogger(__name__)
 
-#: Failed writes in a row after which the storage itself is taken to be away.
+#: Consecutive failed writes after which the storage counts as unavailable.
 OUTAGE_FAILURES: Final = 5
 
 
 class StorageOutage:
-    """What the writes of all threads say about the storage."""
+    """The state of the storage, from the writes of all threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -26,20 +26,20 @@ class StorageOutage:
 
     @property
     def failures(self) -> int:
-        """Failed writes since the last one that succeeded."""
+        """The number of failed writes since the last successful one."""
         return self._failures
 
     @property
     def is_on(self) -> bool:
-        """Whether the storage seems to be away."""
+        """Whether the storage counts as unavailable."""
         return self._failures >= OUTAGE_FAILURES
 
     def has_stored_since(self, moment: float) -> bool:
-        """Whether anything was stored after `moment` (monotonic clock)."""
+        """Return whether any write has succeeded after `moment` (monotonic clock)."""
         return self._stored_at > moment
 
     def succeeded(self) -> None:
-        """A write has succeeded: who waits for that may try again."""
+        """Record a successful write and wake the threads in `wait`."""
         self._stored_at = time.monotonic()
         if not self._failures:
             return
@@ -52,7 +52,7 @@ class StorageOutage:
                 self._changed.notify_all()
 
     def failed(self) -> None:
-        """A write has failed."""
+        """Record a failed write."""
         with self._changed:
             self._failures += 1
             if self._failures == OUTAGE_FAILURES:
@@ -62,7 +62,7 @@ class StorageOutage:
     def wait(
         self, seconds: float, *, is_stopping: Callable[[], bool], beat: Callable[[], object]
     ) -> bool:
-        """Wait so long, or until an outage is over; return False at once at a stop.
+        """Wait so many seconds, or less if an outage ends. Return False, at once, at a stop.
 
         `beat` is called while it waits.
         """

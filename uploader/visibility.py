@@ -1,4 +1,4 @@
-"""Keeps SQS from delivering to others what this worker still has in hand."""
+"""Keeps SQS from delivering messages that are in flight here to other workers."""
 
 import logging
 import threading
@@ -14,17 +14,17 @@ from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is in hand.
+#: Seconds between two checks of the messages in flight.
 INTERVAL: Final = 1.0
-#: Seconds after its receive at which a message is no longer kept: SQS does not allow more than
-#: 12 hours (AWS: "Amazon SQS message quotas").
+#: Seconds after its receive when a message is no longer extended: SQS allows at most 12 hours
+#: (AWS: "Amazon SQS message quotas").
 LONGEST_SECONDS: Final = 11 * 3600
 
 
 class VisibilityExtender:
-    """Hides messages in hand anew when half of the queue's visibility timeout has passed.
+    """Extends the visibility timeout of messages in flight each time half of it has passed.
 
-    `in_flight` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
+    `in_flight` returns these messages. Once a message is stored or released, it is not extended.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class VisibilityExtender:
         except QUEUE_FAILURES as exc:
             logger.warning("visibility_not_extended", extra={"error": describe(exc)})
         except Exception:
-            # An error that nobody foresaw must not end the thread.
+            # An unexpected error must not end the thread.
             logger.exception("visibility_failed_unexpectedly")
 
     def extend(self) -> None:
-        """Extend what is due. Raises one of QUEUE_FAILURES when SQS cannot be asked."""
+        """Extend the messages that are due. Raises one of QUEUE_FAILURES."""
         due = self._due(time.monotonic())
         if not due or self._timeout is None:
             return

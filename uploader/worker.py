@@ -1,7 +1,8 @@
 """The uploader's loop: receive, store in parallel, then acknowledge.
 
-Not Kombu's ConsumerMixin: that one acknowledges what it cannot decode, which on SQS deletes it;
-it stops on throttling (a ClientError); and it sleeps up to a second when the prefetch is full.
+It does not use Kombu's ConsumerMixin, which acknowledges messages that it cannot decode (on SQS
+that deletes them), stops on throttling (a ClientError), and sleeps up to a second when the prefetch
+limit is reached.
 """
 
 import logging
@@ -29,7 +30,7 @@ from uploader.visibility import VisibilityExtender
 logger = logging.getLogger(__name__)
 
 #: With a batcher: batches whose messages may be in flight. One is filling, one is being written,
-#: and one is between.
+#: and one is complete and waits for a thread.
 BATCHES_IN_FLIGHT: Final = 3
 
 
@@ -37,11 +38,11 @@ class Worker:
     """Moves messages from the queue to the storage until it is stopped.
 
     `store(key, body)` writes one object and returns when the storage has it. At most `concurrency`
-    objects are being written at a time. Without a `batcher` each message is an object of its own,
-    and ten more for each receiver wait for a free thread. With one, messages gather in it, and
-    three batches of them are in flight at most. Each receiver has a thread, the first that of
-    `run`. With `max_messages` the worker stops after that many deliveries; with `drain` when a
-    receive comes back empty while none is in flight.
+    objects are written at the same time. Without a `batcher` each message is one object, and up to
+    ten more messages for each receiver wait for a free thread. With a `batcher` messages are
+    collected into batches, and at most three batches are in flight. Each receiver has its own
+    thread; the first uses the thread of `run`. With `max_messages` the worker stops after that many
+    deliveries; with `drain` it stops when a receive is empty and nothing is in flight.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Worker:
             undeleted=lambda: len(self._acknowledger),
         )
         self._acknowledger = Acknowledger(
-            # Deleting takes as long as receiving, and both take ten at a time.
+            # A delete takes as long as a receive, and both handle ten messages per call.
             receiver,
             threads=len(self._receivers) + 1,
             heartbeat=heartbeat,
@@ -96,10 +97,10 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Ask the worker to finish what it has begun and to return.
+        """Ask the worker to finish running uploads and to return.
 
-        Safe in a signal handler: it takes no lock, which the interrupted code might hold (that
-        is why there is no `threading.Event` here).
+        Safe in a signal handler: it takes no lock, which the interrupted code might hold. (A
+        `threading.Event` would take one.)
         """
         self._stopping = True
 
@@ -109,22 +110,22 @@ class Worker:
 
     @property
     def counts(self) -> Counts:
-        """What has been done so far."""
+        """The outcomes so far."""
         return self._handler.counts
 
     @property
     def in_flight(self) -> int:
-        """How many messages are received and not yet stored or given back."""
+        """The number of messages received and not yet stored or returned to the queue."""
         return len(self._in_flight)
 
     def run(self) -> Counts:
-        """Work until stopped, drained or at the limit; return what was done."""
+        """Work until stopped, drained or at the limit; return the outcomes."""
         self._heartbeat.start()
         self._acknowledger.start()
         self._visibility.start()
         self._flushing.start()
         others = [
-            threading.Thread(target=self._receive_aside, args=[receiver], name="receive")
+            threading.Thread(target=self._receive_in_thread, args=[receiver], name="receive")
             for receiver in self._receivers[1:]
         ]
         for thread in others:
@@ -148,8 +149,8 @@ class Worker:
                 if not self._receive(receiver, limit, pulse) and self._is_drained():
                     break
 
-    def _receive_aside(self, receiver: Receiver) -> None:
-        """Receive in a thread, whose unforeseen end is the end of the worker."""
+    def _receive_in_thread(self, receiver: Receiver) -> None:
+        """Receive in an extra thread. Its failure stops the whole worker."""
         try:
             self._receive_until_done(receiver)
         except Exception as exc:  # noqa: BLE001 - raised again by `run`
@@ -157,7 +158,7 @@ class Worker:
             self._stopping = True
 
     def _wait_for_room(self, pulse: Pulse) -> int:
-        """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
+        """Wait until more messages fit; return how many to receive, 0 for none any more."""
         seen: object = None
         while not self._stopping and not self._in_flight.has_room(within=NOTICE_SECONDS):
             # Beat only when other threads progress, or a stuck upload would look healthy.
@@ -175,9 +176,10 @@ class Worker:
         return counts.stored, counts.failed, counts.released, len(self._acknowledger)
 
     def _limit_in_outage(self, pulse: Pulse) -> int:
-        """Wait a while when the storage seems unavailable; return how many messages to ask for.
+        """Return how many messages to receive, after a pause if the storage is unavailable.
 
-        Then one after each pause: a new message shows whether only those in flight are at fault.
+        In an outage that is one message per pause. If it can be stored, the storage works and the
+        messages in flight were the cause.
         """
         outage = self._handler.outage
         if not outage.is_on:
@@ -186,7 +188,7 @@ class Worker:
         return 1
 
     def _receive(self, receiver: Receiver, limit: int, pulse: Pulse) -> bool:
-        """Receive once and hand over what came; return whether anything did."""
+        """Receive once and submit the deliveries. Return False if the receive was empty."""
         pulse.beat()
         try:
             deliveries = receiver.receive(limit)
@@ -219,14 +221,17 @@ class Worker:
         self._sleep(delay, pulse)
 
     def _sleep(self, seconds: float, pulse: Pulse) -> None:
-        """Wait, but not longer than until a stop."""
+        """Wait, but return early at a stop."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             pulse.beat()
             time.sleep(min(left, NOTICE_SECONDS))
 
     def _is_drained(self) -> bool:
-        """Whether to stop after an empty receive: what is in flight may yet come back."""
+        """Return whether to stop after an empty receive.
+
+        Messages in flight may still return to the queue, so all must be finished first.
+        """
         if not self._drain:
             return False
         self._submit_open_batches()
@@ -242,10 +247,10 @@ class Worker:
     def _add_to_batch(self, batcher: Batcher, delivery: Delivery) -> None:
         part = decode(delivery)
         if part is None:
-            # In another thread, because it asks SQS for something.
+            # In another thread, because it calls SQS.
             self._executor.submit(self._handle_undecodable, delivery)
             return
-        # Its text is in the delivery, and need not be in memory twice while the batch fills.
+        # The delivery holds the text already. Do not keep it twice while the batch fills.
         slim = Part(delivery, replace(part.message, data={}))
         for batch in batcher.add(slim):
             self._submit_batch(batch)
@@ -253,12 +258,12 @@ class Worker:
     def _submit_batch(self, batch: Batch) -> None:
         try:
             self._executor.submit(self._handle_batch, batch)
-        except RuntimeError:  # the system has no thread to give: then by this one
+        except RuntimeError:  # no thread can be started, so use this one
             logger.exception("upload_thread_not_started")
             self._handle_batch(batch)
 
     def _flush_due_batches(self) -> None:
-        """Store batches whose time is up, until the worker has finished."""
+        """Submit batches that are due, until the worker has finished."""
         if self._batcher is None:
             return
         with self._heartbeat.thread("batches") as pulse:
@@ -291,11 +296,11 @@ class Worker:
             self._in_flight.remove([part.delivery for part in batch.parts])
 
     def _finish(self) -> None:
-        """Finish what is being stored and store open batches; after a stop, give back the rest."""
+        """Finish running uploads and store open batches. After a stop, release the rest first."""
         if self._stopping:
             self._handler.release(self._in_flight.cancel())
         self._finished.set()
-        # It may have taken a batch that it has not handed over yet.
+        # It may have removed a batch that it has not submitted yet.
         self._flushing.join()
         self._submit_open_batches()
         self._executor.shutdown(wait=True)
@@ -309,7 +314,7 @@ class Worker:
 def _bounds(
     concurrency: int, batcher: Batcher | None, *, receivers: int, undeleted: Callable[[], int]
 ) -> InFlight:
-    """Return the bounds of what may be in flight: see `Worker`."""
+    """Return an empty `InFlight` with the limits that `Worker` describes."""
     receives = BATCH_ENTRIES * receivers
     if batcher is None:
         return InFlight(

@@ -1,4 +1,4 @@
-"""What became of requests: in the metrics, the audit log and the log."""
+"""Records the outcome of each request in the metrics, the audit log and the log."""
 
 import hashlib
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms: int) -> None:
-    """Account for a message that SQS has; `body` is what was sent."""
+    """Record a message that SQS has confirmed; `body` is its encoded form on the queue."""
     metrics.messages_total.labels("accepted").inc()
     recorder.record(
         AuditEvent(
@@ -40,7 +40,7 @@ def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms:
 
 
 def repeated(message: Message, *, duration_ms: int) -> None:
-    """Account for a repeated request. The audit log has its message's acceptance already."""
+    """Record a repeated request. The audit log already has the acceptance of its message."""
     metrics.messages_total.labels("repeated").inc()
     _log("message_repeated", message, duration_ms)
 
@@ -64,7 +64,7 @@ def refused(
     duration_ms: int,
     message_id: UUID | None,
 ) -> None:
-    """Account for a message that was not accepted. `message_id` is set once it may be on SQS."""
+    """Record a request that was not accepted. `message_id` is set if SQS may have its message."""
     code, reason = INTERNAL_ERROR, INTERNAL_ERROR
     if isinstance(exc, APIException):
         code, reason = code_of(exc), reason_of(exc)
@@ -72,7 +72,7 @@ def refused(
     if code == CONTRACT_BROKEN:
         metrics.contract_errors_total.labels(reason.removeprefix(REASON_OF_FIELD)).inc()
     if isinstance(exc, Throttled) and not client:
-        return  # a flood must not fill the log either
+        return  # so that a flood of requests does not fill the log
     logger.info(
         "message_refused",
         extra={
@@ -89,7 +89,7 @@ def refused(
 
 
 def status_refused(exc: APIException, *, source_ip: str | None, duration_ms: int) -> None:
-    """Leave a trace of who guesses at tokens at `GET /messages/<id>/` rather than at `POST /`."""
+    """Audit a refused `GET /messages/<id>/`, so that token guessing there is visible, too."""
     _record_refusal(reason_of(exc), "", source_ip, duration_ms, None)
 
 

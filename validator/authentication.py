@@ -1,7 +1,7 @@
-"""Who sends a request: the client whose token it carries.
+"""Authentication: finds the client that owns the token of a request.
 
-The token comes in the body or in an `Authorization: Bearer` header. A request with both must carry
-two tokens of one client.
+The token is in the body or in an `Authorization: Bearer` header. If a request has both, they must
+belong to the same client.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def bearer_token(request: Request | HttpRequest) -> str | None:
 def client_of(token: object) -> str:
     """Return the name of the client that owns `token`, and count the result.
 
-    Raises TokenUnknown, also for what is no text, and TokenCheckUnavailable.
+    Raises TokenUnknown, also for a token that is not a string, and TokenCheckUnavailable.
     """
     try:
         owner = tokens.owner_of(token) if isinstance(token, str) else None
@@ -55,6 +55,6 @@ def client_of_envelope(envelope: object, *, bearer_client: str) -> str:
 
 
 def missing(detail: str | None = None) -> TokenMissing:
-    """Count a request without a token, and return what to raise."""
+    """Count a request without a token, and return the exception to raise."""
     metrics.tokens_total.labels("missing").inc()
     return TokenMissing(detail)

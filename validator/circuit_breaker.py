@@ -1,7 +1,7 @@
 """Fails fast while a backend is down: opens after 3 failures, lets one trial call through.
 
-While SQS hangs, each request would wait for the whole publish timeout, and soon all connections
-would be held, those of health checks included (docs/adr/0005).
+Without it, each request would wait for the whole publish timeout while SQS hangs. Soon no
+connection would be free, not even for health checks (docs/adr/0005).
 """
 
 import threading
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Failures in a row after which calls are refused.
+#: Consecutive failures after which calls are refused.
 FAILURES: Final = 3
-#: Seconds between two trial calls while it is open.
+#: Seconds between two trial calls while the breaker is open.
 PAUSE_SECONDS: Final = 1.0
 
 
 class CircuitBreaker:
-    """The breaker of one backend. A trial call may take up to `longest_try_seconds`."""
+    """The circuit breaker of one backend. One trial call takes up to `longest_try_seconds`."""
 
     def __init__(
         self, *, longest_try_seconds: float, clock: Callable[[], float] = time.monotonic
@@ -28,7 +28,7 @@ class CircuitBreaker:
         self._next_try = 0.0
 
     def may_try(self) -> bool:
-        """Whether to make the call; after a True, say how it went."""
+        """Return whether to make the call. If so, report its result by `succeeded` or `failed`."""
         with self._lock:
             if self._failures < FAILURES:
                 return True
@@ -39,12 +39,12 @@ class CircuitBreaker:
             return True
 
     def succeeded(self) -> None:
-        """Note that the backend has answered, whatever it said."""
+        """Report that the backend has answered, even if with an error."""
         with self._lock:
             self._failures = 0
 
     def failed(self) -> None:
-        """Note that the backend has not answered."""
+        """Report that the backend has not answered."""
         with self._lock:
             self._failures += 1
             self._next_try = self._clock() + PAUSE_SECONDS

@@ -1,4 +1,4 @@
-"""`GET /messages/<message_id>/`: what has become of a client's message."""
+"""`GET /messages/<message_id>/`: the status of a client's message."""
 
 import logging
 import time
@@ -23,30 +23,30 @@ logger = logging.getLogger(__name__)
 
 
 class MessageUnknown(exceptions.NotFound):
-    """No such message, or somebody else's: who asks learns no difference."""
+    """The message does not exist or is another client's. The answer is the same for both."""
 
-    default_detail = "No message of yours with this id is known. A new one may take a second."
+    default_detail = "You have no message with this id. A new one may take a second to appear."
     default_code = "message_unknown"
 
 
 class StatusUnavailable(ServiceUnavailable):
-    default_detail = "The audit log cannot be asked at the moment. Messages are taken all the same."
+    default_detail = "The audit log is unavailable at the moment. Messages are still accepted."
     default_code = "status_unavailable"
 
 
 class MessageStatusView(APIView):
-    """What the audit log knows of a message: whether it is queued, stored, or failed last time.
+    """The status of a message by the audit log: queued, stored, or failed at the last attempt.
 
-    With the token of the client that sent it, as a header (Authorization: Bearer …). The audit log
-    is written beside the path of the messages: it is up to a second behind, and may have lost an
-    event with a killed process.
+    It needs the token of the client that sent the message, in a header (Authorization: Bearer …).
+    The audit log is written in the background. It is up to a second behind, and a killed process
+    may have lost an event.
     """
 
-    #: Name of the client, once a token has told it.
+    #: Name of the client, set once its token is known.
     client = ""
 
     def get(self, request: Request, message_id: UUID) -> Response:
-        """Tell what has become of one message."""
+        """Return the status of one message."""
         self.started = time.perf_counter()
         token = bearer_token(request)
         if token is None:

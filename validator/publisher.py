@@ -1,4 +1,4 @@
-"""Puts accepted messages on the queue. What it returns from, SQS has."""
+"""Sends accepted messages to SQS, and returns only once SQS has confirmed them."""
 
 import os
 import time
@@ -18,15 +18,15 @@ from validator import metrics
 from validator.circuit_breaker import CircuitBreaker
 from validator.exceptions import MessageTooLarge, QueueUnavailable
 
-#: What there is instead of an answer of SQS.
+#: Errors that mean: no answer from SQS.
 _FAILURES: Final = (BotoCoreError, KombuError, OSError, SendFailed, SendUnconfirmed)
 
 
 @cache
 def _producer() -> Producer:
-    """Return this process's producer; its one channel and client serve all threads."""
+    """Return this process's producer. All threads share its channel and client."""
     channel = publishing_connection(observe_batch=metrics.publish_batch_size.observe).channel()
-    # Kombu creates the client on first use, once in each thread that comes at the same time.
+    # Created now: Kombu creates it on first use, and concurrent first uses create several.
     channel.sqs(queue().name)
     return Producer(channel, auto_declare=False)
 
@@ -45,11 +45,11 @@ os.register_at_fork(after_in_child=_producer.cache_clear)
 
 
 def publish_message(body: str) -> None:
-    """Put one encoded message on the queue and wait until SQS has confirmed it.
+    """Send one encoded message to the queue and wait until SQS has confirmed it.
 
-    Takes at most SQS_PUBLISH_TIMEOUT_SECONDS, and no time while SQS is known to be away. Raises
-    QueueUnavailable when there is no confirmation, in which case SQS may have the message all the
-    same, and MessageTooLarge when SQS would not take it.
+    Takes at most SQS_PUBLISH_TIMEOUT_SECONDS, and fails at once while the circuit breaker is open.
+    Raises QueueUnavailable when there is no confirmation; SQS may have the message all the same.
+    Raises MessageTooLarge when it is too long for SQS.
     """
     if not _breaker().may_try():
         raise QueueUnavailable
@@ -62,11 +62,11 @@ def publish_message(body: str) -> None:
     except MessageTooLong as exc:
         raise MessageTooLarge from exc
     except (ClientError, QueueRefused) as exc:
-        # SQS answers, if only to refuse: it may take the next one, and nobody waits in vain.
+        # SQS answers at once, even if with a refusal, and may accept the next message.
         _breaker().succeeded()
         raise QueueUnavailable from exc
     except NotSent as exc:
-        # SQS was not asked, so it says nothing about SQS.
+        # The message never reached SQS, so this says nothing about the state of SQS.
         raise QueueUnavailable from exc
     except _FAILURES as exc:
         _breaker().failed()
@@ -76,11 +76,11 @@ def publish_message(body: str) -> None:
 
 
 def check() -> None:
-    """Readiness probe: raises when SQS does not answer for our queue."""
+    """Readiness probe: raises when SQS does not return the queue's attributes."""
     client = _producer().channel.sqs(queue().name)
     client.get_queue_attributes(QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["QueueArn"])
 
 
 def warm_up() -> None:
-    """Create the client, about 0.2 s of work, before the first request needs it."""
+    """Create the client before the first request needs it; this takes about 0.2 s."""
     _producer()

@@ -1,7 +1,7 @@
-"""Limits: requests of a client, and refusals of an address that shows no valid token.
+"""Rate limits: requests per client, and refusals per address without a valid token.
 
-Both count in the process that serves the request, so the effective limit of a service is the
-rate times its processes. Enough to keep one caller from taking all; not an accounting.
+Each process counts by itself, so the effective limit of a service is the rate times its processes.
+That keeps one caller from using all capacity, but it is no exact accounting.
 """
 
 from typing import cast
@@ -18,7 +18,7 @@ from cpsite.web.client_address import neighbourhood, source_ip
 
 
 class ClientThrottle(SimpleRateThrottle):
-    """THROTTLE_CLIENT_RATE for each client, whatever becomes of its requests."""
+    """THROTTLE_CLIENT_RATE for all requests of a client, accepted or refused."""
 
     def get_rate(self) -> str | None:
         return settings.THROTTLE_CLIENT_RATE
@@ -28,12 +28,11 @@ class ClientThrottle(SimpleRateThrottle):
 
 
 class RefusedAddressThrottle(SimpleRateThrottle):
-    """THROTTLE_REFUSED_RATE for refusals of each address, or IPv6 network of 64 bits.
+    """THROTTLE_REFUSED_RATE for the refusals of each address, or of each IPv6 /64 network.
 
-    Who shows a valid token is never refused here.
-
-    Past it a caller gets 429, and its refusals are counted but no longer audited, so that a
-    flood of guesses cannot fill the audit log.
+    A caller with a valid token is never refused here. Above the rate a caller gets 429. Its
+    refusals still count in the metrics but are no longer audited, so that a flood of guesses
+    cannot fill the audit log.
     """
 
     def get_rate(self) -> str | None:
@@ -44,7 +43,7 @@ class RefusedAddressThrottle(SimpleRateThrottle):
 
 
 def demand(throttle: BaseThrottle, request: Request | HttpRequest, view: APIView) -> None:
-    """Raise Throttled, which carries the seconds to wait, when a limit is reached."""
+    """Raise Throttled, with the seconds to wait, when the limit is reached."""
     if not throttle.allow_request(cast("Request", request), view):
         raise Throttled(wait=throttle.wait())
 

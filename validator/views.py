@@ -1,4 +1,4 @@
-"""The way in: `POST /`."""
+"""`POST /`: accepts messages."""
 
 import json
 import time
@@ -24,7 +24,7 @@ from validator.publisher import publish_message
 from validator.serializers import EnvelopeSerializer
 from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
-#: What curl, HTTP libraries and SDKs send for Accept when they want nothing special.
+#: Default Accept headers of curl, HTTP libraries and SDKs.
 PLAIN_ACCEPT: Final = {"", "*/*", "application/json", "application/json, text/plain, */*"}
 
 #: Header of a 202 whose message was queued by an earlier request with the same key.
@@ -33,7 +33,7 @@ REPEATED: Final = {"Idempotent-Replayed": "true"}
 
 def _parse(request: HttpRequest) -> Any:
     if not int(request.META["CONTENT_LENGTH"]):
-        return {}  # as DRF has it
+        return {}  # as DRF does
     return StrictJSONParser().parse(request, parser_context={"request": request})
 
 
@@ -42,18 +42,18 @@ def _receipt(message: Message) -> dict[str, str]:
 
 
 class MessageView(APIView):
-    """Send a message into the data lake.
+    """Accepts a message for the data lake.
 
-    POST a JSON object of token and data. The token may come as a header instead
-    (Authorization: Bearer …). The data holds exactly field1, field2, field3 and field4, each a
-    text that is not blank.
+    POST a JSON object with `token` and `data`. The token may be sent in a header instead
+    (Authorization: Bearer …). `data` has exactly field1, field2, field3 and field4. Each is a text
+    that is not blank.
 
     The answer 202 means that the message is safely queued and will be stored.
     """
 
-    #: Name of the client, once a token has told it.
+    #: Name of the client, set once its token is known.
     client = ""
-    #: Set once there is a message, which a failed publish may still have brought to the queue.
+    #: Set before the message is published. Even if that fails, SQS may have the message.
     message_id: UUID | None = None
 
     page = "validator/send.html"
@@ -63,7 +63,7 @@ class MessageView(APIView):
         super().initial(request, *args, **kwargs)
 
     def get(self, _request: Request) -> Response:
-        """Tell what this is."""
+        """Describe the service."""
         return Response(
             {
                 "service": "cpsite",
@@ -75,29 +75,29 @@ class MessageView(APIView):
         )
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Serve programs by a straight way, and everything else by DRF's."""
+        """Serve a program's POST without DRF's request handling, and everything else with it."""
         if request.method == "POST" and request.META.get("HTTP_ACCEPT", "") in PLAIN_ACCEPT:
             return self._post_plain(request)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         return response
 
     def post(self, request: Request) -> Response:
-        """Accept one message: 202 when the queue has it."""
+        """Accept one message: 202 once SQS has confirmed it."""
         message, headers = self._accept(request, lambda: request.data)
         return Response(_receipt(message), status=HTTP_202_ACCEPTED, headers=headers)
 
     def _post_plain(self, request: HttpRequest) -> HttpResponseBase:
-        """Do as `post` does for a caller who wants JSON, with nothing to negotiate or to wrap.
+        """Do the same as `post` for a caller that accepts JSON, without DRF's request handling.
 
-        DRF's request, negotiation and response are made for any media type, and took a fifth of
-        the work of a request.
+        DRF's request, content negotiation and response support any media type, and took a fifth
+        of the work of a request.
         """
         self.args, self.kwargs, self.headers = (), {}, {}
-        self.request = request  # type: ignore[assignment] # all that we ask it for is in both
+        self.request = request  # type: ignore[assignment] # both have all that is used here
         self.started = time.perf_counter()
         try:
             message, headers = self._accept(request, lambda: _parse(request))
-        except Exception as exc:  # noqa: BLE001 - as DRF does: unforeseen ones become a 500
+        except Exception as exc:  # noqa: BLE001 - as DRF does: an unexpected one is a 500
             return self._plain_error(exc)
         response = HttpResponse(
             json.dumps(_receipt(message), separators=(",", ":")),
@@ -119,9 +119,9 @@ class MessageView(APIView):
     def _accept(
         self, request: Request | HttpRequest, read: Callable[[], Any]
     ) -> tuple[Message, dict[str, str]]:
-        """Bring a request to the queue; return its message and the headers that tell of it.
+        """Publish the message of a request; return the message and the headers of the answer.
 
-        `read` parses the body. Raises an APIException that says why not.
+        `read` parses the body. Raises the APIException of a refusal.
         """
         check_headers(request)
         token = bearer_token(request)
@@ -149,7 +149,7 @@ class MessageView(APIView):
         )
 
     def _publish_once(self, claim: idempotency.Claim) -> tuple[Message, dict[str, str]]:
-        """Publish what a key stands for, unless SQS has it already."""
+        """Publish the message of a claim, unless SQS already has it."""
         if claim.is_repeat:
             accounting.repeated(claim.message, duration_ms=self._duration_ms())
             return claim.message, REPEATED

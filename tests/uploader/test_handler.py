@@ -1,4 +1,4 @@
-"""What becomes of a delivery, by what the storage says."""
+"""The outcome of a delivery, by the answer of the storage."""
 
 import threading
 
@@ -13,7 +13,7 @@ from botocore.exceptions import (
 from cpsite.storage import StorageUnreachable
 from tests import factories
 from uploader import storage_outage
-from uploader.handler import HOPELESS_RETRY_SECONDS, TRIES, Handler
+from uploader.handler import POISON_RETRY_SECONDS, TRIES, Handler
 from uploader.heartbeat import Heartbeat
 from uploader.storage import is_refusal
 from uploader.storage_outage import OUTAGE_FAILURES
@@ -24,7 +24,7 @@ def _client_error(code):
 
 
 REFUSALS = [_client_error("AccessDenied"), _client_error("EntityTooLarge")]
-TROUBLES = [
+FAILURES = [
     _client_error("SlowDown"),
     _client_error("InternalError"),
     _client_error("503"),
@@ -39,7 +39,7 @@ TROUBLES = [
 
 
 class Delivery:
-    """Stands where a delivery of SQS stands."""
+    """A fake delivery of SQS."""
 
     def __init__(self, attempts=1, body=None):
         self.attempts = attempts
@@ -49,7 +49,7 @@ class Delivery:
 
 
 class Queue:
-    """Stands where the receiver stands, and notes when what comes back."""
+    """A fake receiver that records which deliveries are released, and their delays."""
 
     def __init__(self):
         self.released = []
@@ -95,17 +95,17 @@ def make(tmp_path, monkeypatch):
 
 
 def _others_are_stored(handler):
-    """Let each look at it find that something else was stored just now."""
+    """Make it look as if other objects are being stored."""
     handler.outage.has_stored_since = lambda moment: True
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=repr)
-def test_what_is_refused_is_left_to_the_dead_letters_at_once(make, audit, error):
+def test_a_refused_message_is_left_to_the_dead_letter_queue_at_once(make, audit, error):
     store, delivery = Store(error), Delivery()
     handler = make(store)
     handler.handle(delivery)
     assert store.calls == 1
-    assert handler._receiver.released == [(delivery, HOPELESS_RETRY_SECONDS)]
+    assert handler._receiver.released == [(delivery, POISON_RETRY_SECONDS)]
     assert not handler.acknowledged
     (event,) = audit()
     assert (event.kind, event.reason) == ("failed", f"aws_{error.response['Error']['Code']}")
@@ -115,9 +115,9 @@ def test_what_is_refused_is_left_to_the_dead_letters_at_once(make, audit, error)
     )
 
 
-@pytest.mark.parametrize("error", TROUBLES, ids=repr)
-def test_trouble_of_the_storage_is_waited_out_in_flight(make, audit, error, caplog):
-    """A delivery more would bring the message nearer to the dead letters."""
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_failing_storage_is_waited_out_in_flight(make, audit, error, caplog):
+    """Each further delivery would count towards maxReceiveCount."""
     store, delivery = Store(*[error] * 8), Delivery()
     handler = make(store)
     handler.handle(delivery)
@@ -131,7 +131,7 @@ def test_trouble_of_the_storage_is_waited_out_in_flight(make, audit, error, capl
 
 
 @pytest.mark.parametrize(("attempts", "delay"), [(1, 30), (2, 60), (3, 120), (9, 900)])
-def test_what_fails_while_others_are_stored_is_put_off_the_longer_the_more(
+def test_a_message_that_fails_while_others_are_stored_is_delayed_longer_each_time(
     make, audit, attempts, delay
 ):
     store, delivery = Store(*[_client_error("SlowDown")] * 9), Delivery(attempts)
@@ -144,7 +144,7 @@ def test_what_fails_while_others_are_stored_is_put_off_the_longer_the_more(
     assert (event.kind, event.reason, event.attempts) == ("failed", "aws_SlowDown", attempts)
 
 
-def test_a_hiccup_costs_no_delivery(make, audit):
+def test_a_short_failure_costs_no_delivery(make, audit):
     store, delivery = Store(_client_error("SlowDown"), _client_error("SlowDown")), Delivery()
     handler = make(store)
     _others_are_stored(handler)
@@ -153,20 +153,18 @@ def test_a_hiccup_costs_no_delivery(make, audit):
     assert handler.counts.failed == 0
 
 
-def test_a_storage_that_refuses_everything_does_not_empty_the_queue_into_the_dead_letters(
-    make, audit
-):
-    """It may be a policy that somebody is about to mend."""
+def test_a_storage_that_refuses_everything_does_not_fill_the_dead_letter_queue(make, audit):
+    """The cause may be a bucket policy, which an operator can fix."""
     handler = make(Store(*[_client_error("AccessDenied")] * 20))
     deliveries = [Delivery() for _ in range(8)]
     for delivery in deliveries:
         handler.handle(delivery)
     delays = [delay for _, delay in handler._receiver.released]
-    assert delays[: OUTAGE_FAILURES - 1] == [HOPELESS_RETRY_SECONDS] * 4
+    assert delays[: OUTAGE_FAILURES - 1] == [POISON_RETRY_SECONDS] * 4
     assert delays[OUTAGE_FAILURES - 1 :] == [30] * 4
 
 
-def test_a_bug_puts_a_message_off(make, audit, caplog):
+def test_a_bug_delays_a_message(make, audit, caplog):
     delivery = Delivery(attempts=2)
     handler = make(Store(RuntimeError("a bug")))
     handler.handle(delivery)
@@ -176,7 +174,7 @@ def test_a_bug_puts_a_message_off(make, audit, caplog):
     assert (event.kind, event.reason) == ("failed", "internal_error")
 
 
-def test_a_stop_gives_back_what_waits(make, audit):
+def test_a_stop_releases_messages_that_wait(make, audit):
     stopping = threading.Event()
 
     def store(key, body):
@@ -191,12 +189,12 @@ def test_a_stop_gives_back_what_waits(make, audit):
     assert audit() == []
 
 
-def test_refusals_and_troubles_are_told_apart():
+def test_refusals_and_failures_are_distinguished():
     assert all(map(is_refusal, REFUSALS))
-    assert not any(map(is_refusal, TROUBLES))
+    assert not any(map(is_refusal, FAILURES))
 
 
-def test_while_it_waits_it_shows_that_it_lives(make, audit, monkeypatch):
+def test_it_beats_while_it_waits(make, audit, monkeypatch):
     beats = []
     monkeypatch.setattr(
         storage_outage.StorageOutage,

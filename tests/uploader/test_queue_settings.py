@@ -16,7 +16,7 @@ def receiver(queue):
     made.close()
 
 
-def test_a_good_queue_passes_in_silence(receiver, caplog):
+def test_a_good_queue_passes_without_a_log_line(receiver, caplog):
     check_queue(receiver)
     assert not caplog.records
 
@@ -29,13 +29,13 @@ def test_a_visibility_timeout_shorter_than_a_write_is_refused(receiver, queue, s
     check_queue(receiver)
 
 
-def test_a_queue_without_dead_letters_is_told(receiver, queue, caplog):
+def test_a_queue_without_a_dead_letter_queue_is_logged(receiver, queue, caplog):
     queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"RedrivePolicy": ""})
     check_queue(receiver)
     assert "queue_without_dead_letters" in caplog.text
 
 
-def test_an_sqs_that_is_away_stops_nobody(receiver, monkeypatch, caplog):
+def test_an_unavailable_sqs_does_not_stop_the_start(receiver, monkeypatch, caplog):
     def fail():
         raise EndpointConnectionError(endpoint_url="http://sqs")
 
@@ -44,7 +44,7 @@ def test_an_sqs_that_is_away_stops_nobody(receiver, monkeypatch, caplog):
     assert "queue_not_checked" in caplog.text
 
 
-def test_an_answer_that_was_cut_short_stops_nobody(receiver, monkeypatch, caplog):
+def test_a_truncated_answer_does_not_stop_the_start(receiver, monkeypatch, caplog):
     """botocore takes a 200 without a body for success."""
     monkeypatch.setattr(receiver._client()._client, "get_queue_attributes", lambda **_: {})
     check_queue(receiver)
@@ -59,6 +59,6 @@ def test_attributes_are_read():
     assert QueueAttributes.read({"VisibilityTimeout": "30"}) == QueueAttributes(30, None)
 
 
-def test_a_write_takes_two_tries_and_a_pause(settings):
+def test_a_write_takes_two_attempts_and_a_pause(settings):
     settings.S3_TIMEOUT_SECONDS = 5.0
     assert longest_write_seconds() == 11

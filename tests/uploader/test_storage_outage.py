@@ -27,7 +27,7 @@ def test_a_few_failures_are_no_outage(outage):
     assert not outage.is_on
 
 
-def test_failures_in_a_row_are_one_and_the_metric_says_so(outage, caplog):
+def test_consecutive_failures_are_an_outage_and_set_the_metric(outage, caplog):
     _fail(outage, OUTAGE_FAILURES + 3)
     assert outage.is_on
     assert metrics.storage_available._value.get() == 0
@@ -46,7 +46,7 @@ def test_it_knows_when_something_was_stored(outage):
     assert not outage.has_stored_since(time.monotonic())
 
 
-def _wait_aside(outage, seconds=60.0, is_stopping=lambda: False):
+def _wait_in_thread(outage, seconds=60.0, is_stopping=lambda: False):
     beats, results = [], []
     thread = threading.Thread(
         target=lambda: results.append(
@@ -58,9 +58,9 @@ def _wait_aside(outage, seconds=60.0, is_stopping=lambda: False):
     return thread, beats, results
 
 
-def test_the_end_of_an_outage_wakes_who_waits(outage):
+def test_the_end_of_an_outage_wakes_waiting_threads(outage):
     _fail(outage)
-    waits = [_wait_aside(outage) for _ in range(3)]
+    waits = [_wait_in_thread(outage) for _ in range(3)]
     outage.succeeded()
     for thread, _, results in waits:
         thread.join(30)
@@ -68,13 +68,13 @@ def test_the_end_of_an_outage_wakes_who_waits(outage):
 
 
 def test_a_success_of_another_does_not_shorten_a_pause_outside_of_an_outage(outage):
-    """Or a message that fails by itself would be tried in a hot loop."""
+    """Otherwise a message that fails by itself would be retried in a busy loop."""
     _fail(outage, 1)
     stopping = threading.Event()
-    thread, beats, results = _wait_aside(outage, seconds=3600.0, is_stopping=stopping.is_set)
+    thread, beats, results = _wait_in_thread(outage, seconds=3600.0, is_stopping=stopping.is_set)
     outage.succeeded()
     before = len(beats)
-    wait_for(lambda: len(beats) > before + 2, "some beats more")
+    wait_for(lambda: len(beats) > before + 2, "some more beats")
     assert results == []
     stopping.set()
     thread.join(30)
@@ -82,7 +82,7 @@ def test_a_success_of_another_does_not_shorten_a_pause_outside_of_an_outage(outa
 
 def test_a_stop_ends_a_wait(outage):
     stopping = threading.Event()
-    thread, _, results = _wait_aside(outage, is_stopping=stopping.is_set)
+    thread, _, results = _wait_in_thread(outage, is_stopping=stopping.is_set)
     stopping.set()
     thread.join(30)
     assert results == [False]

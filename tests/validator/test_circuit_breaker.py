@@ -9,55 +9,55 @@ def clock():
 
 
 @pytest.fixture
-def outage(clock):
+def breaker(clock):
     return CircuitBreaker(longest_try_seconds=6.0, clock=lambda: clock[0])
 
 
-def _fail(outage, times=FAILURES):
+def _fail(breaker, times=FAILURES):
     for _ in range(times):
-        assert outage.may_try()
-        outage.failed()
+        assert breaker.may_try()
+        breaker.failed()
 
 
-def test_single_failures_are_no_outage(outage):
+def test_single_failures_do_not_open_it(breaker):
     for _ in range(10):
-        _fail(outage, FAILURES - 1)
-        assert outage.may_try()
-        outage.succeeded()
+        _fail(breaker, FAILURES - 1)
+        assert breaker.may_try()
+        breaker.succeeded()
 
 
-def test_failures_in_a_row_refuse_at_once(outage):
-    _fail(outage)
-    assert not outage.may_try()
+def test_consecutive_failures_open_it(breaker):
+    _fail(breaker)
+    assert not breaker.may_try()
 
 
-def test_after_a_pause_one_caller_tries_and_the_others_do_not_wait(outage, clock):
-    _fail(outage)
+def test_after_a_pause_it_lets_one_trial_call_through(breaker, clock):
+    _fail(breaker)
     clock[0] += PAUSE_SECONDS
-    assert [outage.may_try() for _ in range(3)] == [True, False, False]
+    assert [breaker.may_try() for _ in range(3)] == [True, False, False]
 
 
-def test_a_try_that_succeeds_ends_the_outage(outage, clock):
-    _fail(outage)
+def test_a_successful_trial_call_closes_it(breaker, clock):
+    _fail(breaker)
     clock[0] += PAUSE_SECONDS
-    assert outage.may_try()
-    outage.succeeded()
-    assert all(outage.may_try() for _ in range(5))
+    assert breaker.may_try()
+    breaker.succeeded()
+    assert all(breaker.may_try() for _ in range(5))
 
 
-def test_a_try_that_fails_goes_on_with_it(outage, clock):
-    _fail(outage)
+def test_a_failed_trial_call_keeps_it_open(breaker, clock):
+    _fail(breaker)
     clock[0] += PAUSE_SECONDS
-    assert outage.may_try()
-    outage.failed()
-    assert not outage.may_try()
+    assert breaker.may_try()
+    breaker.failed()
+    assert not breaker.may_try()
     clock[0] += PAUSE_SECONDS
-    assert outage.may_try()
+    assert breaker.may_try()
 
 
-def test_a_try_that_never_tells_does_not_close_the_door_for_ever(outage, clock):
-    _fail(outage)
+def test_a_trial_call_without_a_result_does_not_block_the_next_for_ever(breaker, clock):
+    _fail(breaker)
     clock[0] += PAUSE_SECONDS
-    assert outage.may_try()
+    assert breaker.may_try()
     clock[0] += 6.0
-    assert outage.may_try()
+    assert breaker.may_try()

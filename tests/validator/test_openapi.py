@@ -38,7 +38,7 @@ application = get_wsgi_application()
 
 
 def _service(environ, start_response):
-    """The service behind a server, which passes the client's address on."""
+    """The service behind a server, which sets the client's address."""
     return application(environ | {"REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 
@@ -49,19 +49,19 @@ def _document():
 DOCUMENT = _document()
 POST = DOCUMENT["paths"]["/"]["post"]
 
-#: Texts of 65,536 characters are a lot of work for Schemathesis, and test nothing more.
+#: Texts of 65,536 characters take Schemathesis a lot of work and test nothing more.
 MAX_FIELD_LENGTH = 500
 TOKENS = {ALICE, ALICE_NEXT, BOB}
 with override_settings(MAX_FIELD_LENGTH=MAX_FIELD_LENGTH):
     api = schemathesis.openapi.from_dict(_document())
 api.app = _service
 
-# The fixtures are the same for all examples of a test, and what they hold is emptied.
+# All examples of a test share the fixtures, which are emptied before each request.
 fuzz = settings(suppress_health_check=list(HealthCheck))
 
 
 def _codes(node):
-    """Every code of an error in a part of the document."""
+    """Yield every error code in a part of the document."""
     if isinstance(node, list):
         return {code for item in node for code in _codes(item)}
     if not isinstance(node, dict):
@@ -185,14 +185,14 @@ def test_its_pattern_of_a_key_is_the_one_that_is_checked(key):
 # --- Where it is served ------------------------------------------------------------------------
 
 
-def test_it_is_there_for_anybody_as_json(client):
+def test_anybody_gets_it_as_json(client):
     answer = client.get("/schema/")
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
     assert answer.json() == DOCUMENT
     assert answer.json()["openapi"].startswith("3.1")
 
 
-def test_it_is_there_as_yaml(client):
+def test_it_is_available_as_yaml(client):
     answer = client.get("/schema/", headers={"accept": "application/yaml"})
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/yaml")
     assert yaml.safe_load(answer.content) == DOCUMENT
@@ -230,7 +230,7 @@ def _no_queue(monkeypatch, settings):
 def _call(case, **headers):
     IdempotencyRecord.objects.all().delete()
     answer = case.call(headers=headers)
-    # Health checks take any method, and Django refuses some in a shape of its own.
+    # Health checks accept any method, and Django refuses some in its own format.
     excluded = [] if case.path == "/" else [unsupported_method]
     if case.path == "/" or case.method == "GET":
         case.validate_response(answer, excluded_checks=excluded)
@@ -242,12 +242,12 @@ def _call(case, **headers):
 @api.parametrize()
 @fuzz
 def test_the_api_keeps_to_it(case):
-    """Schemathesis sends what the document allows, which is accepted, and what it forbids."""
+    """Schemathesis sends requests that the document allows, and ones that it forbids."""
     if isinstance(case.body, dict) and isinstance(case.body.get("token"), str):
         case.body = case.body | {"token": ALICE}
     answer = _call(case, authorization=f"Bearer {ALICE}")
     if case.meta.generation.mode is GenerationMode.POSITIVE:
-        # An id that the document allows is hardly that of a message.
+        # A generated id is practically never the id of a message.
         expected = {"POST": 202, "GET": 404 if case.path.startswith("/messages/") else 200}
         assert answer.status_code == expected[case.method]
 
@@ -256,14 +256,14 @@ def test_the_api_keeps_to_it(case):
 @pytest.mark.usefixtures("_no_queue")
 @fuzz
 @given(api["/"]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
-def test_what_it_allows_is_refused_without_a_known_token(case):
-    # Hypothesis tries the constants of our own code, and so finds our tokens.
+def test_allowed_requests_are_refused_without_a_known_token(case):
+    # Hypothesis tries constants from our code, and so finds the tokens of these tests.
     assume(case.body.get("token") not in TOKENS)
     code = _call(case).json()["code"]
     assert code in {"token_missing", "token_unknown"}
 
 
-# --- What people and generators are given ------------------------------------------------------
+# --- For people and generators -----------------------------------------------------------------
 
 
 def _examples():
@@ -292,11 +292,11 @@ def test_each_code_has_an_example():
         if "code" in example["value"]
     }
     ours = _codes(POST) | _codes(DOCUMENT["paths"]["/messages/{message_id}/"])
-    # Which is what the path of no message answers.
+    # The path of an unknown message answers this.
     assert shown == ours - {"not_found"} - set(exceptions.FIELD_CODES)
 
 
 def test_the_committed_document_is_the_one_that_is_served():
-    """`make schema` writes it anew."""
+    """`make schema` regenerates it."""
     committed = (Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
     assert yaml.safe_load(committed) == DOCUMENT

@@ -1,5 +1,5 @@
-"""`GET /schema/`: the API as OpenAPI 3.1, for people's tools and for our own tests.
+"""`GET /schema/`: the API as an OpenAPI 3.1 document, for clients' tools and for our own tests.
 
-Written down rather than derived: a serializer tells neither what may stand in place of a token nor
-why a request is refused. `tests/validator/test_openapi.py` holds it against what the API does.
+It is written by hand, because serializers describe neither the alternative places of a token nor
+the refusals. `tests/validator/test_openapi.py` compares it with what the API does.
 """

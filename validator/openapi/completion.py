@@ -1,4 +1,4 @@
-"""Adds to the document what drf-spectacular does not see: health checks, components."""
+"""Adds what drf-spectacular does not generate: health checks and shared components."""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,12 +8,12 @@ from validator.openapi.responses import answers_elsewhere, json_answer, phrase
 
 
 def complete(result: Schema, **_kwargs: Any) -> Schema:
-    """Add to the document what drf-spectacular does not see. A postprocessing hook of its."""
+    """Complete the document. A postprocessing hook of drf-spectacular."""
     result["paths"]["/"]["post"]["requestBody"]["required"] = True
     result["paths"] |= {
-        "/health/live": _health("is_alive", "Whether the process answers", ["Live"]),
+        "/health/live": _health("is_alive", "Check whether the process answers", ["Live"]),
         "/health/ready": _health(
-            "is_ready", "Whether messages can be accepted", ["Ready", "Unavailable"]
+            "is_ready", "Check whether messages can be accepted", ["Ready", "Unavailable"]
         ),
     }
     components = result.setdefault("components", {})

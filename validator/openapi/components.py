@@ -1,4 +1,4 @@
-"""The schemas that operations share, and the small parts that they are made of."""
+"""The schemas that operations share, and helpers to build them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,11 +13,11 @@ from validator.exceptions import FIELD_CODES
 Schema = dict[str, Any]
 
 
-#: White space as Python's `str.isspace` has it, inside a class of a regular expression.
+#: White space by Python's `str.isspace`, for a character class of a regular expression.
 SPACE: Final = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
-#: A text that is not blank and holds no NUL.
+#: Pattern of a text that is not blank and contains no NUL.
 TEXT: Final = rf"^[^\u0000]*[^\u0000{SPACE}][^\u0000]*$"
 
 
@@ -70,12 +70,12 @@ def schemas() -> Schema:
 def _message_schemas() -> Schema:
     text = {
         **STRING,
-        "description": "Not blank, and stored as it is.",
+        "description": "Not blank. Stored unchanged.",
         "minLength": 1,
         "maxLength": settings.MAX_FIELD_LENGTH,
         "pattern": TEXT,
     }
-    token = {**STRING, "description": "Needed unless it comes as `Authorization: Bearer …`."}
+    token = {**STRING, "description": "Required unless it is sent as `Authorization: Bearer …`."}
     wrong = object_of({"code": one_of(FIELD_CODES), "detail": STRING})
     return {
         "Envelope": object_of({"data": ref("schemas", "Data")}, token=token),
@@ -91,8 +91,8 @@ def _message_schemas() -> Schema:
                 "message_id": {**STRING, "format": "uuid"},
                 "status": {
                     **one_of(Status),
-                    "description": "`failed`: the last try to store it was given up; it is tried "
-                    "again, or waits for an operator among the dead letters.",
+                    "description": "`failed`: the last attempt to store it failed. It will be "
+                    "retried, or it is in the dead-letter queue.",
                 },
                 "accepted_at": MOMENT,
                 "stored_at": MOMENT,
@@ -105,7 +105,7 @@ def _message_schemas() -> Schema:
                 "detail": STRING,
                 "errors": {
                     "type": "object",
-                    "description": "By the names of what is wrong, such as `data.field4`.",
+                    "description": "Errors by field name, such as `data.field4`.",
                     "minProperties": 1,
                     "additionalProperties": {"type": "array", "minItems": 1, "items": wrong},
                 },

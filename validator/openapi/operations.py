@@ -1,4 +1,4 @@
-"""The operations of the API, and the extensions by which drf-spectacular finds them."""
+"""The operations of the API, and the extensions that make drf-spectacular use them."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -35,16 +35,15 @@ from validator.openapi.responses import (
 from validator.views import MessageView
 
 MESSAGES: Final = ["messages"]
-#: A key as it is, or in the quotes of the IETF's draft (validator/idempotency.py).
+#: A key, bare or quoted as in the IETF draft (validator/idempotency.py).
 IDEMPOTENCY_KEY: Final = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
 
-#: Without a token, with one in a header, and with either. A body's token is none of OpenAPI's
-#: schemes.
+#: No token in a header, one in a header, or either. OpenAPI has no scheme for a token in the body.
 OPEN: Final[Any] = [{}]
 BEARER: Final[Any] = [{"bearer": []}]
 OPEN_OR_BEARER: Final[Any] = OPEN + BEARER
 
-#: Of the example that goes through the answers.
+#: Message id of the examples.
 _EXAMPLE_ID: Final = "6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11"
 
 
@@ -63,13 +62,13 @@ def _post() -> Any:
         header(
             "Idempotency-Key",
             {**STRING, "pattern": IDEMPOTENCY_KEY},
-            "1 to 255 visible ASCII characters. A request that is sent again with the same key "
-            "and the same data is the same message.",
+            "1 to 255 visible ASCII characters. If you repeat a request with the same key and "
+            "data, it counts as the same message.",
         ),
         header(
             "Idempotent-Replayed",
             {**STRING, "const": "true"},
-            "There when an earlier request with the same key has queued the message.",
+            "Present if an earlier request with the same key has queued the message.",
             response=[HTTPStatus.ACCEPTED.value],
         ),
         *challenge_and_wait(WAIT),
@@ -100,11 +99,11 @@ def _get() -> Any:
         HTTPStatus.NOT_ACCEPTABLE.value: error_of([drf.NotAcceptable.default_code]),
         **{status.value: error_of(["bad_request"]) for status in UNREADABLE},
     }
-    page = {(HTTPStatus.OK.value, "text/html"): OpenApiResponse(STRING, "For a browser.")}
+    page = {(HTTPStatus.OK.value, "text/html"): OpenApiResponse(STRING, "A form, for browsers.")}
     return extend_schema(
         operation_id="describe_service",
         tags=MESSAGES,
-        summary="What this is; a form for browsers",
+        summary="Describe the service; a form for browsers",
         auth=OPEN,
         responses=answers(schemas, {}) | page,
         parameters=request_id(schemas),
@@ -115,7 +114,7 @@ def _status() -> Any:
     schemas = {
         HTTPStatus.OK.value: ref("schemas", "MessageStatus"),
         **errors_by_status(STATUS_REFUSALS),
-        # Of what is no id, too.
+        # An invalid id is a 404, too.
         HTTPStatus.NOT_FOUND.value: error_of([MessageUnknown.default_code, "not_found"]),
     }
     queued = {
@@ -136,9 +135,9 @@ def _status() -> Any:
     return extend_schema(
         operation_id="get_message_status",
         tags=MESSAGES,
-        summary="Ask what has become of a message",
-        description="With the token of the client that sent it. The audit log, which is asked, may "
-        "be a second behind, and forgets old messages when its operators prune it.",
+        summary="Get the status of a message",
+        description="Needs the token of the client that sent the message. The status may be a "
+        "second behind. Old messages are unknown once operators have pruned the audit log.",
         auth=BEARER,
         responses=answers(schemas, examples),
         parameters=[*headers, *request_id(schemas)],
@@ -146,7 +145,7 @@ def _status() -> Any:
 
 
 class MessageStatusViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] # registers
-    """What drf-spectacular uses instead of the view."""
+    """Replaces the view in drf-spectacular by one with the documented operations."""
 
     target_class = "validator.message_status.MessageStatusView"
 
@@ -155,12 +154,9 @@ class MessageStatusViewExtension(OpenApiViewExtension):  # type: ignore[no-untyp
 
 
 class MessageViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped-call] # registers
-    """What drf-spectacular uses instead of the view."""
+    """Replaces the view in drf-spectacular by one with the documented operations."""
 
     target_class = "validator.views.MessageView"
 
     def view_replacement(self) -> type[APIView]:
         return extend_schema_view(get=_get(), post=_post())(type("Documented", (MessageView,), {}))
-
-
-# --- Serving it --------------------------------------------------------------------------------

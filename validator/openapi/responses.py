@@ -1,4 +1,4 @@
-"""What is answered: the refusals by status, with their codes, headers and examples."""
+"""The answers: refusals by status, with their codes, headers and examples."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from validator.exceptions import REFUSALS
 from validator.message_status import MessageUnknown, StatusUnavailable
 from validator.openapi.components import STRING, Schema, error_of, ref
 
-#: Why `GET /messages/<message_id>/` may tell nothing.
+#: The refusals of `GET /messages/<message_id>/`.
 STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
     exceptions.TokenMissing,
     exceptions.TokenUnknown,
@@ -26,7 +26,7 @@ STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
 )
 
 
-#: The statuses of what is not readable as HTTP, all with the code `bad_request`.
+#: Statuses for requests that are not valid HTTP. All have the code `bad_request`.
 UNREADABLE: Final = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -36,7 +36,7 @@ UNREADABLE: Final = (
 )
 
 
-#: The statuses that tell when to come back.
+#: Statuses with a Retry-After header.
 WAIT: Final = (
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -44,7 +44,7 @@ WAIT: Final = (
 )
 
 
-#: What those need that say more than their text.
+#: Arguments of the exceptions that need any.
 _ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
     exceptions.BodyTooLarge: (settings.MAX_BODY_BYTES,),
     drf.UnsupportedMediaType: ("text/plain",),
@@ -52,7 +52,7 @@ _ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
 }
 
 
-#: As RFC 9110 has them, and Python from 3.13 on.
+#: Names by RFC 9110, which Python has from 3.13 on.
 _PHRASES: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
@@ -65,7 +65,7 @@ def refusals() -> dict[int, Schema]:
 
 
 def errors_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Schema]:
-    """Return the schema of each answer with an error: of these, and of those that any path has."""
+    """Return the schemas of error answers by status: these, and the ones that any path may have."""
     codes: dict[int, list[str]] = {status: ["bad_request"] for status in UNREADABLE}
     for kind in refusals:
         codes.setdefault(kind.status_code, []).append(kind.default_code)
@@ -80,7 +80,7 @@ def phrase(status: int) -> str:
 def answers(
     schemas: Mapping[int, Schema], examples: Mapping[int, Mapping[str, Any]]
 ) -> dict[tuple[int, str], OpenApiResponse]:
-    """Return the answers by status; `examples` are bodies, by status and by what they show."""
+    """Return the answers by status. `examples` holds bodies by status and name."""
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
             schema,
@@ -97,7 +97,7 @@ def answers(
 def examples_of(
     refusals: Iterable[type[drf.APIException]],
 ) -> dict[int, dict[str, dict[str, Any]]]:
-    """Return the body of each refusal, by its status and code."""
+    """Return an example body for each refusal, by status and code."""
     bodies: dict[int, dict[str, dict[str, Any]]] = {
         status.value: {
             "bad_request": {"code": "bad_request", "detail": "The request is not acceptable."}
@@ -105,8 +105,8 @@ def examples_of(
         for status in UNREADABLE
     }
     for kind in refusals:
-        told = kind(*_ARGUMENTS.get(kind, ()))
-        bodies.setdefault(kind.status_code, {})[kind.default_code] = exceptions.body(told)
+        exc = kind(*_ARGUMENTS.get(kind, ()))
+        bodies.setdefault(kind.status_code, {})[kind.default_code] = exceptions.body(exc)
     bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {
         "internal_error": {
             "code": "internal_error",
@@ -123,32 +123,34 @@ def header(name: str, schema: Schema, description: str, **options: Any) -> OpenA
 
 
 def request_id(statuses: Iterable[int]) -> list[OpenApiParameter]:
-    """Return the header of a request, and of all its answers."""
+    """Return X-Request-ID, as a header of the request and of all its answers."""
     name = "X-Request-ID"
     return [
         header(
             name,
             STRING,
-            "For the log. Up to 128 of letters, digits and `._:=-`, or it is replaced.",
+            "Appears in the logs. Up to 128 letters, digits and `._:=-`; else it is replaced.",
         ),
-        header(name, STRING, "Yours, or a new one.", response=list(statuses), required=True),
+        header(
+            name, STRING, "The request's id, or a new one.", response=list(statuses), required=True
+        ),
     ]
 
 
 def challenge_and_wait(wait: Iterable[HTTPStatus]) -> list[OpenApiParameter]:
-    """Return the headers of a 401 and of the answers that tell when to come back."""
+    """Return WWW-Authenticate for a 401, and Retry-After for the statuses in `wait`."""
     return [
         header(
             "WWW-Authenticate",
             STRING,
-            "As RFC 6750 has it.",
+            "The challenge of RFC 6750.",
             response=[HTTPStatus.UNAUTHORIZED.value],
             required=True,
         ),
         header(
             "Retry-After",
             {"type": "integer", "minimum": 1},
-            "Seconds.",
+            "Seconds to wait before the next request.",
             response=[status.value for status in wait],
             required=True,
         ),
@@ -165,12 +167,12 @@ def json_answer(description: str, schema: Schema, **headers: Schema) -> Schema:
 
 
 def answers_elsewhere() -> Schema:
-    """Return the answers of other paths and methods."""
+    """Return the answers to unknown paths and methods."""
     allow = {"schema": STRING, "required": True}
     return {
-        "NotFound": json_answer("Another path.", error_of(["not_found"])),
+        "NotFound": json_answer("There is nothing at this path.", error_of(["not_found"])),
         "MethodNotAllowed": json_answer(
-            "Another method than the path takes.",
+            "The path does not support this method.",
             error_of([drf.MethodNotAllowed.default_code]),
             Allow=allow,
         ),

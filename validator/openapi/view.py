@@ -17,7 +17,7 @@ _RENDERERS: Final[dict[str, Any]] = {
 
 
 class SchemaView(APIView):
-    """The OpenAPI document, as JSON or as YAML; what Accept says."""
+    """The OpenAPI document, as JSON or as YAML by the Accept header."""
 
     renderer_classes = list(_RENDERERS.values())
     schema = None
@@ -29,7 +29,7 @@ class SchemaView(APIView):
 
 @cache
 def _rendered(media_type: str) -> bytes:
-    """Return the document, made once: it takes as long as fifty messages, and does not change."""
+    """Return the document. Cached: it never changes, and takes as long as fifty messages."""
     document = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     rendered: bytes = _RENDERERS[media_type]().render(document)
     return rendered

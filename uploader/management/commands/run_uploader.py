@@ -1,4 +1,4 @@
-"""`manage.py run_uploader`: the uploader as a process."""
+"""`manage.py run_uploader`: runs the uploader."""
 
 import logging
 import os
@@ -40,13 +40,13 @@ BANNER = """
 class Command(BaseCommand):
     help = (
         "Move accepted messages from SQS to S3. A message leaves the queue only when S3 has it. "
-        "SIGTERM or Ctrl-C finishes what has begun and gives the rest back; a second one quits "
-        "at once, and SQS delivers what was in hand again after its visibility timeout. Exit "
-        "status: 0 when stopped, drained or at --max-messages; 1 when the configuration, the "
-        "queue's or the metrics port is not usable; 2 for an option that is not right; 130 or 143 "
-        "after a second signal."
+        "SIGTERM or Ctrl-C finishes running uploads and returns the rest to the queue. A second "
+        "one quits at once, and SQS delivers messages in flight again after their visibility "
+        "timeout. Exit status: 0 when stopped, drained or at --max-messages; 1 when the "
+        "configuration, the queue's settings or the metrics port are unusable; 2 for an invalid "
+        "option; 130 or 143 after a second signal."
     )
-    # `require` runs the checks that matter here; the others are for `manage.py check`.
+    # `require` runs the checks that the uploader needs; `manage.py check` runs all.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             type=positive,
             default=settings.UPLOADER_CONCURRENCY,
             metavar="N",
-            help="messages stored at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
+            help="objects written at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
         )
         parser.add_argument(
             "--layout",
@@ -69,19 +69,19 @@ class Command(BaseCommand):
             type=positive,
             default=settings.UPLOADER_RECEIVERS,
             metavar="N",
-            help="threads that receive; more than one helps where receiving is the limit "
+            help="threads that receive; more than one helps when receiving is the bottleneck "
             "(default: UPLOADER_RECEIVERS, now %(default)s)",
         )
         parser.add_argument(
             "--max-messages",
             type=positive,
             metavar="N",
-            help="stop after N deliveries, received by one thread (default: go on)",
+            help="stop after N deliveries, received by one thread (default: no limit)",
         )
         parser.add_argument(
             "--drain",
             action="store_true",
-            help="stop when a receive comes back empty and nothing is in hand",
+            help="stop when a receive is empty and nothing is in flight",
         )
         parser.add_argument(
             "--metrics-port",
@@ -104,7 +104,7 @@ class Command(BaseCommand):
             ) from exc
         self._print_banner(options, server.server_port)
         storage.warm_up()
-        # Several could not know how many messages the others are about to get.
+        # Several receivers would together exceed the limit: none knows what the others will get.
         count = 1 if options["max_messages"] else options["receivers"]
         receiver, *more = (Receiver(concurrency=options["concurrency"]) for _ in range(count))
         check_queue(receiver)
@@ -114,7 +114,7 @@ class Command(BaseCommand):
             store=storage.store,
             heartbeat=Heartbeat(
                 settings.UPLOADER_HEARTBEAT_FILE,
-                # A write may take longer than what else counts as stuck.
+                # A write may take longer than STUCK_SECONDS.
                 stuck_seconds=max(STUCK_SECONDS, 2 * longest_write_seconds()),
             ),
             concurrency=options["concurrency"],
@@ -129,10 +129,10 @@ class Command(BaseCommand):
         try:
             with stopped_by_signals(
                 lambda _number: worker.stop(),
-                # Not SystemExit, which would wait for the threads. Nothing is lost: what is not
-                # stored is not deleted.
+                # Not SystemExit, which would wait for the threads. Nothing is lost: only stored
+                # messages are deleted.
                 again=lambda number: os._exit(128 + number),
-                notice="uploader: finishing what has begun; a second signal quits at once",
+                notice="uploader: finishing running uploads; a second signal quits at once",
             ):
                 counts = worker.run()
         finally:
@@ -163,7 +163,7 @@ class Command(BaseCommand):
 
 
 def _endpoints() -> str:
-    """Return what boto3 finds in the environment, in place of AWS."""
+    """Return the endpoints in the environment that boto3 uses instead of AWS's."""
     names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     found = dict.fromkeys(os.environ[name] for name in names if os.environ.get(name))
     return ", ".join(found) or f"AWS, {settings.AWS_REGION}"
