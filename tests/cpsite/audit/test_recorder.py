@@ -220,7 +220,7 @@ def test_an_unforeseen_error_does_not_end_the_thread(recorder, monkeypatch, lost
         if "audit_event_lost" in caplog.text:  # which is written after it was counted
             break
         time.sleep(0.01)
-    assert not recorder._in_hand  # or a close would count it once more
+    assert not recorder._in_flight  # or a close would count it once more
     recorder.record(_event(client="second"))
     recorder.close()
     assert [event.client for event in AuditEvent.objects.all()] == ["second"]
