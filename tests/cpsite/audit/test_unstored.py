@@ -120,7 +120,7 @@ def test_the_page_lists_them_with_their_ways(admin_client):
     assert f"/message/{message_id}/" in page
     assert "2.0 h" in page
     assert "aws_SlowDown" in page
-    assert "all of the last 24 hours, but those of the last 1 minute." in page
+    assert "all of the last 24 hours, except those of the last 1 minute." in page
     assert "may be in S3 all the same" in page
 
 
