@@ -1,4 +1,4 @@
-"""What was accepted and is not stored: in bounded looks, each of which says how far it came."""
+"""Accepted messages that are not stored: found in bounded scans, each of which says its end."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ def test_neither_the_youngest_nor_those_of_yesterday_are_looked_at():
 
 
 def test_a_stored_event_before_the_window_counts():
-    """A stored event is looked for by message, whenever it was: clocks of two hosts differ."""
+    """A stored event counts at any time, because the clocks of two hosts differ."""
     message_id = message(3_600)
     AuditEvent.objects.create(
         kind=Kind.STORED, message_id=message_id, occurred_at=NOW - timedelta(days=2)

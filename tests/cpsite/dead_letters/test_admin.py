@@ -1,4 +1,4 @@
-"""The admin's page of dead letters, against a real SQS API."""
+"""The admin's dead-letter queue page, against a real SQS API."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -14,7 +14,7 @@ PAGE = "/admin/uploader/deadletterentry/"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Do not wait for letters that may yet come."""
+    """Do not wait for letters that may still arrive."""
     monkeypatch.setattr("cpsite.dead_letters.queue.WAIT_SECONDS", 0)
 
 
@@ -52,7 +52,7 @@ def _ids(answer):
 
 
 def test_letters_are_shown_without_content_and_stay(viewer, queue, letter):
-    for _ in range(2):  # looking hides nothing for longer than it takes
+    for _ in range(2):  # the page hides letters only while it reads them
         answer = viewer.get(PAGE)
         text = answer.content.decode()
         assert len(_ids(answer)) == 2
