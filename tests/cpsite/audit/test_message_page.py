@@ -52,7 +52,7 @@ def test_what_failed_leads_to_the_dead_letters(admin_client):
     event(Kind.ACCEPTED)
     event(Kind.FAILED, 1, reason="aws_AccessDenied", attempts=1)
     page = text(admin_client)
-    assert "given up: <code>aws_AccessDenied</code>" in page
+    assert "attempt to store it failed: <code>aws_AccessDenied</code>" in page
     assert f'href="{DEAD_LETTERS}">dead letters</a>' in page
 
 

@@ -436,7 +436,7 @@ def test_show_without_a_timeline_says_so(queue, capsys, monkeypatch):
 @pytest.mark.usefixtures("_no_audit_log")
 def test_a_reason_that_cannot_be_looked_up_redrives_nothing_and_fails(queue):
     bury_ours(queue)
-    with pytest.raises(CommandError, match="aws_SlowDown is not known"):
+    with pytest.raises(CommandError, match="not known which letters have the reason aws_SlowDown"):
         call_command("dlq", "redrive", "--reason", "aws_SlowDown")
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
 
