@@ -28,7 +28,7 @@ class OutcomeUnknown(TimeoutError):
 class _Entry(Generic[Item]):
     item: Item
     size: int
-    #: How long it may wait for its turn (monotonic clock).
+    #: Deadline of its wait for a turn (monotonic clock).
     turn_until: float
     wake: threading.Event = field(default_factory=threading.Event)
     #: Part of a batch: its outcome will come, and the wait for it is bounded.
