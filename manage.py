@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Django's command line. A configuration mistake is one line, not a traceback."""
+"""Django's command line. A configuration error is reported in one line, without a traceback."""
 
 import os
 import sys
 
 from environs import EnvError
 
-#: Commands that are the uploader's own processes. They load its apps and none of the validator's.
+#: Commands that run in the uploader's processes. They load its apps, but not the validator's.
 UPLOADER_COMMANDS = {"run_uploader", "check_uploader"}
 
 

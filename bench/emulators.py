@@ -1,4 +1,4 @@
-"""SQS, S3 and a database on this machine, for as long as a run lasts."""
+"""SQS, S3 and a database on this machine, for the duration of a run."""
 
 import http.client
 import json
@@ -20,15 +20,16 @@ from bench.errors import CannotMeasure
 from bench.processes import Command, Process, free_port
 from tests import postgresql
 
-#: Seconds. Longer than any run, so that what is delivered again was really given back.
+#: Visibility timeout in seconds. Longer than any run, so that a message is delivered again only if
+#: the uploader has released it.
 _VISIBILITY_TIMEOUT: Final = 600
-#: As in production: deliveries before SQS moves a message to the dead-letter queue.
+#: Deliveries before SQS moves a message to the dead-letter queue, as in production.
 _MAX_RECEIVE_COUNT: Final = 5
 _BUCKET: Final = "bench"
 _PUT_SERIES: Final = re.compile(
     r'^SeaweedFS_s3_request_total\{.*type="PUT".*\} (\S+)$', re.MULTILINE
 )
-#: weed opens these whether they are used or not.
+#: weed opens these ports even if they are not used.
 _OTHER_WEED_PORTS: Final = (
     "master.port",
     "master.port.grpc",
@@ -54,7 +55,7 @@ def _client(service: str, port: int) -> Any:
 
 
 def get(port: int, path: str) -> str:
-    """Return the body of a loopback page."""
+    """Return the body of a page on loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
@@ -85,7 +86,7 @@ class Queue:
 
 
 class Sqs:
-    """fauxqs: SQS in memory, which counts the calls it gets."""
+    """fauxqs: SQS in memory, which counts its calls."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -100,7 +101,7 @@ class Sqs:
 
     @contextmanager
     def queue(self) -> Iterator[Queue]:
-        """Make a queue with a dead-letter queue, and delete both in the end."""
+        """Create a queue with a dead-letter queue, and delete both at the end."""
         self._queues += 1
         name = f"bench-{self._queues}"
         dlq_url = self._create(f"{name}-dlq")
@@ -120,13 +121,13 @@ class Sqs:
 
     def _create(self, name: str, **attributes: str) -> str:
         made = self.client.create_queue(QueueName=name, Attributes=attributes)
-        # fauxqs gives it a host name that resolves nowhere, and Node's SDK connects to that.
+        # fauxqs returns a URL with a host name that does not resolve, and Node's SDK would use it.
         return f"{self.endpoint}{urlsplit(made['QueueUrl']).path}"
 
 
 @contextmanager
 def sqs(scratch: Path, *, delay_ms: int) -> Iterator[Sqs]:
-    """Run fauxqs, each of whose answers waits for `delay_ms`."""
+    """Run fauxqs, with a delay of `delay_ms` before each answer."""
     port = free_port()
     command: Command = [
         environment.node(),
@@ -150,7 +151,7 @@ class S3:
         self._metrics_port = metrics_port
 
     def puts(self) -> int:
-        """Return the PutObject requests so far, as SeaweedFS's own metrics count them."""
+        """Return the number of PutObject requests so far, from SeaweedFS's own metrics."""
         metrics = get(self._metrics_port, "/metrics")
         return sum(int(float(value)) for value in _PUT_SERIES.findall(metrics))
 
@@ -224,7 +225,7 @@ class Database:
 
 @contextmanager
 def database(scratch: Path) -> Iterator[Database]:
-    """Run PostgreSQL where its programs are installed; otherwise use an SQLite file."""
+    """Run PostgreSQL if its programs are installed; otherwise use an SQLite file."""
     binaries = postgresql.find_binaries()
     if binaries is None:
         yield Database(f"sqlite:///{scratch / 'audit.sqlite3'}", f"SQLite {sqlite3.sqlite_version}")

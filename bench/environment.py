@@ -1,4 +1,4 @@
-"""Where programs are, and the environment that each process gets: nothing of the caller's."""
+"""Paths of programs, and the environment of each process, which inherits little of the caller's."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ def node() -> Path:
 
 
 def check() -> None:
-    """Raise CannotMeasure where the benchmark cannot run at all."""
+    """Raise CannotMeasure if the benchmark cannot run at all."""
     if platform.system() != "Linux":
         raise CannotMeasure("The benchmark reads CPU and memory from /proc: it runs on Linux only.")
     for needed in (node(), PEER_BIN / "weed", PEERS / "node_modules" / "fauxqs"):
@@ -35,7 +35,7 @@ def check() -> None:
 
 
 def bare(scratch: Path) -> dict[str, str]:
-    """Return what every process needs. What it writes to its temporary directory is thrown away."""
+    """Return the environment that every process needs. Its temporary directory is deleted later."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "TMPDIR": str(scratch),

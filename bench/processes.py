@@ -1,4 +1,4 @@
-"""Processes that the benchmark starts: each in a session of its own, and ended by its id."""
+"""Processes that the benchmark starts: each in its own session, which is ended by its id."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ Command = Sequence[str | Path]
 
 _RUN_SECONDS: Final = 600
 
-#: Below the ports that Linux gives to outgoing connections (32768 and up): a port from among those
-#: may be taken again before its process binds it. The start differs between concurrent runs.
+#: Below the ports that Linux gives to outgoing connections (32768 and up): one of those could be
+#: taken before the process binds it. The start differs between concurrent runs.
 _ports = iter(range(11_000 + os.getpid() % 100 * 100, 30_000))
 
 
@@ -49,7 +49,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # What it starts stays in its session, which is how all of it is found again.
+                # All that it starts stays in its session, so that it can be found and ended.
                 start_new_session=True,
             )
 
@@ -62,7 +62,7 @@ class Process:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Not gently: what it holds is thrown away, and a gentle stop waits for long polls.
+        # SIGKILL: its data is not needed, and a graceful stop would wait for long polls.
         self.signal(signal.SIGKILL)
         self._popen.wait()
         if isinstance(exc, CannotMeasure):

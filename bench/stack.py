@@ -1,4 +1,4 @@
-"""What all measured processes share: the emulators, and one environment for ours and for peers."""
+"""What all measured processes share: the emulators, and one environment for ours and the peers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ MANAGE: Final = (environment.PYTHON, environment.ROOT / "manage.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The running emulators. `ours` is what the caller adds to our services' environment."""
+    """The running emulators. `ours` is the caller's addition to our services' environment."""
 
     scratch: Path
     sqs: Sqs
@@ -49,7 +49,7 @@ class Stack:
     def our_environment(
         self, queue: Queue, *, port: int = 0, s3_prefix: str = "messages/"
     ) -> dict[str, str]:
-        """Return what our services need beyond that."""
+        """Return the environment of our services, which need more than that."""
         return (
             self.environment(queue, port=port, s3_prefix=s3_prefix)
             | {
@@ -64,14 +64,14 @@ class Stack:
         )
 
     def start(self, name: str, command: tuple[str | Path, ...], env: Mapping[str, str]) -> Process:
-        """Start a measured process. Rounds of the same share a log."""
+        """Start a measured process. All rounds of the same process share a log."""
         log = re.sub("[^a-z0-9]+", "-", name.lower())
         return Process(name, command, env, self.scratch / f"{log}.log")
 
 
 @contextmanager
 def running(scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int) -> Iterator[Stack]:
-    """Start the emulators and the database, and make the audit log's tables."""
+    """Start the emulators and the database, and create the audit log's tables."""
     with ExitStack() as started:
         stack = Stack(
             scratch=scratch,

@@ -1,4 +1,4 @@
-"""What commands share: argument types, a table, a stop by signals."""
+"""Helpers for commands: argument types, tables, and a clean stop on signals."""
 
 import os
 import signal
@@ -36,10 +36,10 @@ def table(
 def stopped_by_signals(
     stop: Callable[[int], object], *, again: Callable[[int], object], notice: str
 ) -> Iterator[None]:
-    """Call `stop` with the number of the first SIGTERM or SIGINT, and `again` with later ones'.
+    """Call `stop` with the number of the first SIGTERM or SIGINT, and `again` for each later one.
 
-    `notice` is printed to standard error at the first one. Both functions run in a signal handler:
-    they must take no lock, which the interrupted code may hold.
+    The first signal also prints `notice` to standard error. Both functions run in a signal handler
+    and must take no lock: the interrupted code may hold it.
     """
     is_stopping = False
 
@@ -50,7 +50,7 @@ def stopped_by_signals(
             return
         is_stopping = True
         stop(number)
-        # Not by logging, which takes a lock. Standard error may be closed.
+        # Not logged, because logging takes a lock. Standard error may be closed.
         with suppress(OSError):
             os.write(2, f"{notice}\n".encode())
 

@@ -1,4 +1,4 @@
-"""The storage of messages: django-storages for S3, with writes by obstore."""
+"""The storage for messages: django-storages for S3, but with obstore for writes."""
 
 import re
 import threading
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class StorageUnreachable(OSError):
-    """There was no answer of S3: no connection, or none in time."""
+    """S3 did not answer: no connection, or no answer in time."""
 
 
 class MessageS3Storage(S3Storage):
-    """django-storages' S3Storage, but a save is one PutObject by obstore, on one client.
+    """django-storages' S3Storage, but each save is one PutObject by one shared obstore client.
 
-    Its own way is made for large files: a boto3 resource and a transfer manager for each save, a
+    S3Storage's own save suits large files: a boto3 resource and a transfer manager for each save, a
     thread-local session, and an `Expect: 100-continue` round trip. obstore (Rust's object_store)
-    does a small write for a quarter of what the leanest one costs in boto3 (docs/adr/0008).
-    Reading, links and everything else stay as they are.
+    needs a quarter of what the cheapest small write costs in boto3 (docs/adr/0008). Reading, links
+    and everything else are S3Storage's.
 
-    Credentials and endpoint come from where boto3 takes them, and boto3 refreshes the former.
+    boto3 finds the credentials and the endpoint, and refreshes the credentials.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -50,8 +50,7 @@ class MessageS3Storage(S3Storage):
     def put_store(self) -> S3Store:
         """Return the client that all threads write with.
 
-        Raises NoCredentialsError, or ImproperlyConfigured for an object parameter that it does not
-        know.
+        Raises NoCredentialsError, or ImproperlyConfigured for an unknown object parameter.
         """
         with self._store_lock:
             if self._store is None:
@@ -68,7 +67,7 @@ class MessageS3Storage(S3Storage):
             self.bucket_name,
             region=self.region_name,
             virtual_hosted_style_request=virtual_hosted,
-            # The name that wins over whatever obstore finds in the environment.
+            # This name takes precedence over what obstore finds in the environment.
             config={"aws_endpoint_url_s3": endpoint, **_encryption(self.object_parameters)},
             credential_provider=Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL),
             client_options={
@@ -85,17 +84,17 @@ class MessageS3Storage(S3Storage):
         )
 
     def _endpoint(self, session: Session) -> tuple[str, bool]:
-        """Return the bucket's endpoint as boto3 finds it, and whether the bucket is its host."""
+        """Return the endpoint that boto3 finds, and whether its host name contains the bucket."""
         client = session.client(
             "s3",
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
             use_ssl=self.use_ssl,
-            # In us-east-1 boto3 still takes the global name unless it is told not to.
+            # In us-east-1, boto3 uses the global host name by default.
             config=Config(s3={"us_east_1_regional_endpoint": "regional"}),
         )
         endpoint = urlsplit(client.meta.endpoint_url)
-        # Elsewhere a bucket may have no name in DNS, and one with a dot has no certificate.
+        # Outside AWS a bucket may have no DNS name. With a dot in its name, no certificate fits.
         virtual_hosted = (endpoint.hostname or "").endswith(
             _AWS_DOMAINS
         ) and "." not in self.bucket_name
@@ -111,24 +110,24 @@ class MessageS3Storage(S3Storage):
                 key,
                 content.read(),
                 attributes=attributes,
-                # Not split, and not conditional: a redelivery writes the same bytes once more.
+                # One unconditional PUT: a redelivery overwrites the object with the same bytes.
                 use_multipart=False,
             )
         except (BaseError, OSError) as exc:
-            # Its texts quote the answer: neither the text nor the exception may reach a log.
-            raise _as_botocore_has_it(str(exc)) from None
+            # obstore's texts quote S3's answer: neither text nor exception may reach a log.
+            raise _as_botocore_error(str(exc)) from None
         return name
 
 
-#: What obstore holds credentials for. It asks again five minutes before, and botocore hands out
-#: none that end within ten.
+#: How long obstore keeps credentials. It asks for new ones five minutes before the end, and
+#: botocore returns none that expire within ten.
 _CREDENTIALS_TTL: Final = timedelta(minutes=10)
 
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
 _CONTENT_TYPES: Final = {".gz": "application/gzip"}
 
-#: boto3's names of object parameters, and obstore's of the settings that mean the same.
+#: boto3's names of object parameters, with obstore's names of the same settings.
 _ENCRYPTION: Final = {
     "ServerSideEncryption": "server_side_encryption",
     "SSEKMSKeyId": "sse_kms_key_id",
@@ -145,10 +144,10 @@ def _encryption(object_parameters: Mapping[str, Any]) -> "S3Config":
     return cast("S3Config", {_ENCRYPTION[name]: value for name, value in object_parameters.items()})
 
 
-def _as_botocore_has_it(text: str) -> ClientError | StorageUnreachable:
-    """Return the error that boto3 would have raised, with S3's code and nothing else of its text.
+def _as_botocore_error(text: str) -> ClientError | StorageUnreachable:
+    """Return the error that boto3 would have raised, with S3's code but no other part of `text`.
 
-    obstore tells status and answer in its text alone (object_store 0.14: RetryError's Display).
+    obstore reports status and answer only in its text (object_store 0.14: RetryError's Display).
     """
     if code := re.search(r"<Code>(\w{1,64})</Code>", text):
         return ClientError({"Error": {"Code": code[1]}}, "PutObject")

@@ -1,4 +1,4 @@
-"""The validator as a WSGI application. It does not come up with a configuration that is wrong."""
+"""The validator as a WSGI application. It does not start with a wrong configuration."""
 
 import os
 

@@ -1,8 +1,8 @@
 """Messages that were accepted and are not stored, as far as the audit log knows.
 
-The question has no index of its own, because it is about events that are missing. It is answered by
-looking at the accepted events, newest first, and asking for each whether its message was stored.
-One look takes SCAN_LIMIT of them at most, says how far back it came, and the next goes on there.
+No index can find missing events. So a scan reads the accepted events, newest first, and checks for
+each whether its message was stored. One scan reads at most SCAN_LIMIT of them and returns where it
+stopped, and the next one goes on there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,19 +15,19 @@ from uuid import UUID
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent, Kind
 
-#: How far back is looked.
+#: How far back scans go.
 WINDOW: Final = timedelta(hours=24)
-#: Time in which a message is stored when all is well, and its events are written.
+#: Time within which a message is normally stored and its events are written.
 GRACE: Final = timedelta(seconds=60)
-#: Accepted events that one look takes.
+#: Accepted events that one scan reads.
 SCAN_LIMIT: Final = 5_000
-#: Messages that one look returns.
+#: Messages that one scan returns.
 FOUND_LIMIT: Final = 100
 _CHUNK: Final = 500
 
 
 class Place(NamedTuple):
-    """Where a look ended: the last event that it took."""
+    """Where a scan stopped: the last event that it read."""
 
     occurred_at: datetime
     event_id: int
@@ -41,10 +41,10 @@ class _Accepted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What one look found, newest first.
+    """What one scan found, newest first.
 
-    `looked_at` accepted events were taken, from `since` at the earliest. `next_place` is where the
-    next look goes on, or None when nothing is left.
+    It read `looked_at` accepted events, none from before `since`. `next_place` is where the next
+    scan goes on, or None if nothing is left.
     """
 
     messages: tuple[MessageHistory, ...]
@@ -54,7 +54,7 @@ class Waiting:
 
 
 def find_waiting(now: datetime, *, grace: timedelta = GRACE, place: Place | None = None) -> Waiting:
-    """Look for messages accepted more than `grace` before `now`, after `place` when given.
+    """Scan for unstored messages accepted more than `grace` before `now`, from `place` on if given.
 
     Raises Django's database errors.
     """
@@ -82,7 +82,7 @@ def find_waiting(now: datetime, *, grace: timedelta = GRACE, place: Place | None
 
 
 def _not_stored(accepted: Sequence[_Accepted]) -> tuple[list[UUID | None], int]:
-    """Return the first FOUND_LIMIT messages that are not stored, and how many events it took."""
+    """Return up to FOUND_LIMIT messages that are not stored, and how many events were read."""
     found: list[UUID | None] = []
     for start in range(0, len(accepted), _CHUNK):
         chunk = accepted[start : start + _CHUNK]
@@ -96,7 +96,7 @@ def _not_stored(accepted: Sequence[_Accepted]) -> tuple[list[UUID | None], int]:
 
 
 def _stored(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
-    # By message alone, which its index answers: with the kind, a planner may take the other one.
+    # Filter by message only, to use its index. With the kind too, a planner may choose another one.
     events = AuditEvent.objects.filter(message_id__in=list(message_ids)).order_by()
     return {
         message_id
@@ -113,5 +113,5 @@ def _histories(message_ids: Sequence[UUID | None]) -> tuple[MessageHistory, ...]
         message_id: MessageHistory(tuple(some))
         for message_id, some in groupby(events, key=lambda event: event.message_id)
     }
-    # One that was pruned, or a clock that was set back, meanwhile: nothing to show.
+    # A message without events was pruned meanwhile, or the clock was set back: nothing to show.
     return tuple(histories[each] for each in message_ids if each in histories)

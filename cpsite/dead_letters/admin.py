@@ -1,4 +1,4 @@
-"""Dead letters in the admin: to look at, and to send back to the queue."""
+"""The dead-letter queue page of the admin: view letters and send them back to the queue."""
 
 import logging
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from cpsite.queue.delivery import QUEUE_FAILURES
 
 logger = logging.getLogger(__name__)
 
-#: Letters on the page. More are a matter for `manage.py dlq`.
+#: Most letters on the page. `manage.py dlq` reaches all.
 PAGE_LETTERS = 50
 
 
 @admin.register(DeadLetterEntry)
 class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
-    """One page: the letters, and a button for those that are ticked."""
+    """One page: the letters, and a button that sends back the ticked ones."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -47,7 +47,7 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the letters; on a POST send back those with the ids in `letter`."""
+        """Show the letters. A POST sends back those whose SQS message ids are in `letter`."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST":
@@ -89,11 +89,11 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
             messages.error(request, f"{counts.failed} could not be sent ({errors}) and stay here.")
         if selection.missing:
             gone = len(selection.missing)
-            messages.warning(request, f"{gone} are not here any more, or in somebody else's hand.")
+            messages.warning(request, f"{gone} are not here any more, or in flight elsewhere.")
 
 
 def _look() -> tuple[list[DeadLetter], Depth | None, str]:
-    """Return the letters of the page, how many there are, and what kept us from looking."""
+    """Return the letters of the page, how many there are, and why they cannot be read, or ""."""
     if not settings.SQS_DLQ_URL:
         return [], None, "SQS_DLQ_URL is not set here."
     letters: list[DeadLetter] = []
@@ -108,7 +108,7 @@ def _look() -> tuple[list[DeadLetter], Depth | None, str]:
 
 
 def _send_back(selection: Selection) -> Counts:
-    """Send back what is selected. Raises one of QUEUE_FAILURES."""
+    """Send back the selected letters. Raises one of QUEUE_FAILURES."""
     with DeadLetterQueue() as queue:
         redrive = Redrive(queue, selection)
         for _ in redrive.run():

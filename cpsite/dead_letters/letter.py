@@ -1,4 +1,4 @@
-"""One dead letter: what is known of it, and which letters are meant."""
+"""One dead letter with all that is known about it, and the selection of letters."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from cpsite.message import DecodeError, Message
 from cpsite.queue.delivery import Delivery
 from cpsite.queue.transport import Channel
 
-#: The reason of a letter that is none of our messages.
+#: The reason of a foreign letter: it is not one of our messages.
 UNDECODABLE: Final = "undecodable"
-#: The reason of a letter whose failure the audit log does not have.
+#: The reason of a letter without a failure in the audit log.
 UNKNOWN: Final = "unknown"
 
 
@@ -20,10 +20,11 @@ UNKNOWN: Final = "unknown"
 class DeadLetter:
     """One message of the dead-letter queue. Its `repr` holds no content.
 
-    `receives` counts every delivery by SQS, looking included, and `size` the bytes of the body on
-    the wire. `error` says, without content, why a letter is none of our messages; then `message` is
-    None. `reason` is why it died: UNDECODABLE, or the reason of its last failure in the audit log,
-    UNKNOWN when there is none there, None when the audit log could not be asked.
+    `receives` counts every delivery by SQS, including those for looking at it. `size` is the body
+    on the wire in bytes. For a foreign letter `message` is None, and `error` says why, without
+    content. `reason` is why the message became a dead letter: UNDECODABLE, or the reason of its
+    last failure in the audit log; UNKNOWN if there is none; None if the audit log could not be
+    read.
     """
 
     sqs_message_id: str
@@ -33,9 +34,9 @@ class DeadLetter:
     reason: str | None
     error: str
     message: Message | None = field(repr=False)
-    #: For one of ours, byte for byte the object that it should have become; else what SQS holds.
+    #: Of our messages, the exact bytes of the object to be stored; of a foreign one, SQS's body.
     payload: bytes = field(repr=False)
-    #: What SQS holds, and gets back unchanged.
+    #: What SQS holds. A redrive sends it back unchanged.
     wire_body: str = field(repr=False)
     wire_attributes: Mapping[str, Any] = field(repr=False)
 
@@ -45,7 +46,7 @@ class DeadLetter:
 
     @property
     def client(self) -> str:
-        """Name of the token's owner, empty when unknown."""
+        """Name of the client that owns the token; empty if unknown."""
         return self.message.client if self.message else ""
 
     @property
@@ -54,7 +55,7 @@ class DeadLetter:
 
     @property
     def ids(self) -> set[str]:
-        """What it may be asked for by, in lower case."""
+        """The ids that select it, in lower case: SQS's, and our own if it has one."""
         ours = {str(self.message_id)} if self.message else set()
         return ours | {self.sqs_message_id.lower()}
 
@@ -73,7 +74,7 @@ def _octets(part: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is inside a letter. `message` is None for a foreign one, and `error` says why."""
+    """The content of a letter. For a foreign one `message` is None, and `error` says why."""
 
     payload: bytes
     message: Message | None
@@ -81,16 +82,16 @@ class Content:
 
 
 def decode(channel: Channel, sqs_message: Mapping[str, Any]) -> Content:
-    """Read what the uploader would read."""
+    """Read the content in the way that the uploader reads it."""
     try:
         delivery = Delivery(channel.read(sqs_message))
         if delivery.undecodable is None:
             return Content(delivery.body, Message.decode(delivery.body))
-        # Without what it says: a stranger may have written that, too.
+        # Not the header's text: a foreign message may contain that header, too.
         error = "unreadable envelope"
     except DecodeError as exc:
         error = str(exc)
-    except Exception as exc:  # noqa: BLE001 - anything a stranger's bytes can provoke
+    except Exception as exc:  # noqa: BLE001 - foreign bytes can raise anything
         error = type(exc).__name__
     return Content(sqs_message["Body"].encode(), None, error)
 
@@ -98,7 +99,7 @@ def decode(channel: Channel, sqs_message: Mapping[str, Any]) -> Content:
 def build(
     sqs_message: Mapping[str, Any], content: Content, reasons: Mapping[UUID, str] | None
 ) -> DeadLetter:
-    """Make the letter of what SQS delivered, with the audit log's `reasons` where it answered."""
+    """Return the letter for a delivery. `reasons` is None if the audit log could not be read."""
     reason: str | None = UNDECODABLE
     if content.message:
         found = None if reasons is None else reasons.get(content.message.message_id)
@@ -119,16 +120,16 @@ def build(
 
 @dataclass(kw_only=True)
 class Selection:
-    """Which letters are meant: those with one of `ids`, those with `reason`, or all.
+    """Selects the letters with one of `ids`, those with `reason`, or all; at most `limit`.
 
-    At most `limit` of them. It remembers what it has taken, so it serves one run.
+    It remembers which letters it has selected, so use it for one run only.
     """
 
     ids: Collection[str] = ()
     reason: str | None = None
     limit: int | None = None
     taken: int = field(default=0, init=False)
-    #: Ids, in lower case, that no letter has had so far.
+    #: Ids, in lower case, for which no letter was found so far.
     missing: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,18 +137,18 @@ class Selection:
         self.missing = set(self.ids)
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Whether `letter` is meant; counts it when it is."""
-        if self.is_complete() or not self._means(letter):
+        """Whether `letter` is selected; if so, counts it."""
+        if self.is_complete() or not self._matches(letter):
             return False
         self.taken += 1
         self.missing -= letter.ids
         return True
 
     def is_complete(self) -> bool:
-        """Whether no further letter can be meant."""
+        """Whether no further letter can be selected."""
         return self.taken == self.limit or (bool(self.ids) and not self.missing)
 
-    def _means(self, letter: DeadLetter) -> bool:
+    def _matches(self, letter: DeadLetter) -> bool:
         if self.ids:
             return not letter.ids.isdisjoint(self.ids)
         return self.reason is None or self.reason == letter.reason

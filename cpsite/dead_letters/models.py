@@ -1,10 +1,10 @@
-"""What the admin needs in order to have a page, and permissions, for dead letters."""
+"""A model without a table: the admin needs one for a page and its permissions."""
 
 from django.db import models
 
 
 class DeadLetterEntry(models.Model):
-    """A name for the admin and its permissions. There is no table: SQS holds dead letters."""
+    """Gives the admin a name and permissions. There is no table: SQS holds the dead letters."""
 
     class Meta:
         managed = False

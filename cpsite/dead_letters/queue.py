@@ -1,7 +1,7 @@
-"""The dead-letter queue: messages that could not be stored, looked at and given back.
+"""The dead-letter queue: read the messages that could not be stored, and send them back.
 
-SQS shows a queue only by delivering from it. Looking at letters hides them, therefore, and leaving
-`DeadLetterQueue` makes visible again what is still there.
+SQS has no other way to read a queue than to receive from it, which hides the messages. So leaving
+`DeadLetterQueue` makes the messages visible again that are still there.
 """
 
 import logging
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a letter that is looked at is hidden: more than reading thousands takes, and
-#: the longest that a killed process keeps letters from the next one.
+#: Seconds for which a received letter is hidden: longer than it takes to read thousands. If the
+#: process is killed, others can receive the letters again after this time.
 VISIBILITY_SECONDS: Final = 300
-#: Seconds of one receive. With a wait, SQS asks all of its servers instead of a sample.
+#: Seconds of one receive. With a long poll, SQS asks all of its servers instead of a sample.
 WAIT_SECONDS: Final = 1
-#: Receives in a row without anything new that are taken for the end of the queue.
+#: After so many receives in a row without a new letter, the queue counts as read to its end.
 EMPTY_RECEIVES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many letters there are, approximately; `hidden` ones are in somebody's hand."""
+    """The approximate number of letters; `hidden` ones are in flight."""
 
     visible: int
     hidden: int
@@ -63,22 +63,22 @@ def new_client() -> "SQSClient":
 class DeadLetterQueue:
     """The queue at SQS_DLQ_URL.
 
-    To be used in a `with`: leaving it, by an error or an interrupt too, makes visible again what
-    was read and is still there. Methods raise one of QUEUE_FAILURES. Reading ends early, between
-    two receives, when `is_stopping()` says so.
+    Use it in a `with`: leaving it, also by an error or an interrupt, makes visible again what was
+    read and is still there. Methods raise one of QUEUE_FAILURES. When `is_stopping()` is true,
+    reading ends early, between two receives.
     """
 
     def __init__(self, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
         self.is_stopping = is_stopping
-        #: Letters handed out so far.
+        #: Letters returned so far.
         self.looked_at = 0
-        #: Why the audit log could not be asked for reasons, if so. It is then not asked again.
+        #: Why the audit log could not be read, or None. After a failure it is not asked again.
         self.audit_failure: str | None = None
         self._client = Client(new_client())
-        # Knows how the uploader reads what is on the wire. It makes no calls.
+        # Decodes what is on the wire as the uploader does. It makes no calls.
         self._channel = consuming_connection(wait_time_seconds=0, max_pool_connections=1).channel()
         self._seen: set[str] = set()
-        #: Receipt handles, by SQS's message id, of what was read and is still there.
+        #: Receipt handles of the letters that were read and are still there, by SQS's message id.
         self._held: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -89,7 +89,7 @@ class DeadLetterQueue:
 
     @property
     def held(self) -> int:
-        """How many letters are hidden because of us."""
+        """How many letters this process has hidden."""
         return len(self._held)
 
     def depth(self) -> Depth:
@@ -101,11 +101,12 @@ class DeadLetterQueue:
 
     def read(self, *, until: Callable[[], bool] = lambda: False) -> Iterator[list[DeadLetter]]:
         """Yield letters, up to ten at a time and none twice, until `until()` or the end."""
-        in_vain = 0
-        while in_vain < EMPTY_RECEIVES and not until() and not self.is_stopping():
+        empty = 0
+        while empty < EMPTY_RECEIVES and not until() and not self.is_stopping():
             letters = self._receive()
-            # What comes a second time was hidden for too short: it must not keep us here for ever.
-            in_vain = 0 if letters else in_vain + 1
+            # Only new letters count. A letter that comes again, because it was not hidden for long
+            # enough, must not make this loop endless.
+            empty = 0 if letters else empty + 1
             if letters:
                 yield letters
 
@@ -143,7 +144,7 @@ class DeadLetterQueue:
         return None
 
     def send_back(self, letters: Sequence[DeadLetter]) -> list[str | Exception]:
-        """Send letters of one batch to the queue; return for each SQS's new id, or why not."""
+        """Send a batch of letters to the queue; return for each SQS's new id or the error."""
         try:
             return self._send(letters)
         except ClientError as exc:
@@ -167,7 +168,7 @@ class DeadLetterQueue:
         return [_outcome(*pair) for pair in zip(letters, results, strict=True)]
 
     def delete(self, letters: Sequence[DeadLetter]) -> list[Exception | None]:
-        """Delete up to ten letters for good; return for each None or why it is still there."""
+        """Delete up to ten letters for good; return for each None or the error."""
         names = [letter.sqs_message_id for letter in letters]
         outcomes = self._client.delete_messages(
             settings.SQS_DLQ_URL, [self._held[name] for name in names]
@@ -178,9 +179,10 @@ class DeadLetterQueue:
         return outcomes
 
     def release(self) -> None:
-        """Make visible what was read and is still there.
+        """Make visible again what was read and is still there.
 
-        What SQS does not do at once, it does within VISIBILITY_SECONDS; `held` says how many.
+        `held` is then the number of letters for which that failed: SQS makes them visible within
+        VISIBILITY_SECONDS.
         """
         held = list(self._held.items())
         for start in range(0, len(held), BATCH_ENTRIES):

@@ -1,9 +1,9 @@
 """Sends dead letters back to the queue.
 
-A letter goes back by SendMessageBatch to the queue and then, once SQS has confirmed that very body,
-by DeleteMessageBatch from the dead-letter queue. A process that dies in between leaves it in both:
-it is stored twice under the same key. StartMessageMoveTask would move all or nothing, would not
-report which, and is missing from most emulators of SQS.
+SendMessageBatch sends a letter to the queue. Once SQS has confirmed its checksum, the letter is
+deleted from the dead-letter queue by DeleteMessageBatch. If the process dies in between, the letter
+is in both queues, and is stored twice under the same key. StartMessageMoveTask would move all
+letters or none, would not report which, and is missing from most emulators of SQS.
 """
 
 import logging
@@ -28,20 +28,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """What a redrive has done. `not_deleted` of the redriven ones are in both queues."""
+    """The result of a redrive. `not_deleted` of the `redriven` letters are in both queues."""
 
     redriven: int = 0
     failed: int = 0
     not_deleted: int = 0
-    #: Names of the errors, with how often each came.
+    #: How often each error occurred, by its name.
     errors: Counter[str] = field(default_factory=Counter)
 
 
 class Redrive:
     """Sends the letters of `selection` back to the queue at SQS_QUEUE_URL.
 
-    Each message once: one that fails again meanwhile comes back as a dead letter, and is left
-    alone, as is every letter that was sent after the start.
+    It sends each message once. A message that fails again meanwhile returns as a dead letter and is
+    skipped, like every letter that was sent after the start.
     """
 
     def __init__(self, queue: DeadLetterQueue, selection: Selection) -> None:
@@ -50,12 +50,13 @@ class Redrive:
         self._selection = selection
         self._started_at = datetime.now(UTC)
         self._begun: set[UUID] = set()
-        # SQS moves a message with its id. It tells our own where neither a message id does,
-        # because they are undecodable, nor a clock that is ahead of AWS's.
+        # A message keeps its SQS id when SQS moves it to the dead-letter queue. So these ids
+        # identify the letters that we have sent, even undecodable ones, which have no id of ours,
+        # and even if our clock is ahead of AWS's.
         self._sent: set[str] = set()
 
     def choose(self) -> Iterator[list[DeadLetter]]:
-        """Yield for each receive what is to go back, perhaps nothing."""
+        """Yield for each receive the letters to send back, which may be none."""
         for letters in self._queue.read(until=self._selection.is_complete):
             yield [letter for letter in letters if self._takes(letter)]
 
@@ -72,10 +73,10 @@ class Redrive:
         return True
 
     def run(self) -> Iterator[Counts]:
-        """Send back what is chosen; yield what was done so far after each receive.
+        """Send back the chosen letters; after each receive yield the counts so far.
 
-        Raises one of QUEUE_FAILURES when SQS cannot be asked, and then `counts` still hold. What
-        was not sent stays a dead letter.
+        Raises one of QUEUE_FAILURES when a call to SQS fails; `counts` are still right then. What
+        was not sent stays in the dead-letter queue.
         """
         for letters in self.choose():
             for batch in _batches(letters):
@@ -128,7 +129,7 @@ class Redrive:
 
 
 def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    """Divide letters so that SQS takes each part in one call."""
+    """Divide letters into batches that fit into one call to SQS."""
     batch: list[DeadLetter] = []
     size = 0
     for letter in letters:
@@ -142,7 +143,7 @@ def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
 
 
 def _account(letter: DeadLetter) -> None:
-    """Note in the audit log and the log that a letter is on its way again."""
+    """Record in the audit log and the log that a letter was sent back."""
     recorder.record(
         AuditEvent(
             kind=Kind.REDRIVEN,

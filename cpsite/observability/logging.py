@@ -18,7 +18,7 @@ _STANDARD = {*RESERVED_ATTRS, "request_id", "message", "asctime", "taskName", "r
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives each record the id of the request in whose course it was written."""
+    """Adds the id of the current request to each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not hasattr(record, "request_id"):
@@ -27,7 +27,7 @@ class RequestIdFilter(logging.Filter):
 
 
 class ExceptionsOnly(logging.Filter):
-    """Of Django's lines about requests, keeps those that tell of a crash."""
+    """Keeps only records with an exception: of Django's lines about requests, the crashes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info)
@@ -38,7 +38,7 @@ def json_formatter() -> logging.Formatter:
     return JsonFormatter(
         "{message}{levelname}{name}{request_id}",
         style="{",
-        # Django attaches the whole request, headers and all.
+        # Django attaches the whole request, with its headers.
         reserved_attrs=[*RESERVED_ATTRS, "request"],
         rename_fields={"message": "event", "levelname": "level", "name": "logger"},
         timestamp=True,

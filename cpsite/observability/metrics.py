@@ -1,6 +1,6 @@
-"""Metrics that both services have, and the internal port that serves them.
+"""Metrics of both services, and the internal port that serves them.
 
-Each service's own metrics stand in its `metrics.py`. Label values come from bounded sets.
+Each service defines its own metrics in its `metrics.py`. Label values come from bounded sets.
 """
 
 import socketserver
@@ -28,28 +28,28 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # WSGIServer would look up our own name in DNS here.
+        # Not WSGIServer's, which would look up the host's name in DNS.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
         self.setup_environ()
 
 
 class _SharedServer(_Server):
-    # Every gunicorn worker listens on the same port, and each can answer for all of them.
+    # All gunicorn workers listen on the same port, and each can answer for all of them.
     allow_reuse_port = True
 
 
 class _SilentHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
-        """Scrapes are not worth a line."""
+        """Log nothing: scrapes are too frequent."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What a service says of itself, as a collector for a registry of prometheus_client.
+    """A service's build and resource limits, as a collector for a prometheus_client registry.
 
-    With a `master`, the id of a process, the service is that one and its children, and has shared
-    its values in PROMETHEUS_MULTIPROC_DIR; else it is this process alone.
+    `master` is the id of the master process if the service has several: then these share their
+    values in PROMETHEUS_MULTIPROC_DIR. Without it the service is this process alone.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Service:
 
 
 def registry(service: Service) -> CollectorRegistry:
-    """Return what to expose: all processes' values where there are several, else our own."""
+    """Return what to expose: the values of all processes of the service."""
     exposed = CollectorRegistry()
     exposed.register(service)
     if service.master is None:
@@ -91,7 +91,7 @@ def registry(service: Service) -> CollectorRegistry:
 def serve(host: str, port: int, service: Service) -> WSGIServer:
     """Serve `/metrics` at `host:port` from a daemon thread; port 0 takes any free one.
 
-    Each process of a service with a master may serve there. Raises OSError when the port is taken.
+    All processes of a service with a master can share the port. Raises OSError if it is in use.
     """
     server = make_server(
         host,

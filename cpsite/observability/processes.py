@@ -1,7 +1,8 @@
-"""CPU, memory and open files of a service that is several processes: gunicorn's master and workers.
+"""CPU, memory and open files of a service of several processes: gunicorn's master and workers.
 
-prometheus_client tells them of the one process that answers a scrape. Here that one reads /proc for
-all, so that it does not matter which worker answers. Where there is no /proc, there is nothing.
+prometheus_client reports them only for the process that answers a scrape. Here, that process reads
+/proc for all of them, so it does not matter which worker answers. Without /proc there are no such
+metrics.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-#: Looks at all processes in which one may end before their sum is taken without it.
+#: How often all processes are read at most, until none of them ends meanwhile.
 LOOKS: Final = 5
 
 PROC: Final = Path("/proc")
@@ -36,20 +37,20 @@ class Usage:
 
 @dataclass(frozen=True)
 class _Stat:
-    """Of `/proc/<pid>/stat` (proc(5)), times in ticks."""
+    """Fields of `/proc/<pid>/stat` (proc(5)). Times are in ticks."""
 
     parent: int
     own_ticks: int
-    #: Of children that have ended and were waited for.
+    #: Of children that have ended and that the process has waited for.
     reaped_ticks: int
     started_ticks: int
     resident_pages: int
 
 
 class ServiceProcesses:
-    """The process `master` and its children, as a collector for a registry of prometheus_client.
+    """The process `master` and its children, as a collector for a prometheus_client registry.
 
-    `proc` is where the kernel's view of processes is mounted.
+    `proc` is the mount point of procfs.
     """
 
     def __init__(self, master: int, *, proc: Path = PROC) -> None:
@@ -57,7 +58,7 @@ class ServiceProcesses:
         self._proc = proc
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the standard `process_*` metrics; none where /proc cannot be read."""
+        """Yield the standard `process_*` metrics; none if /proc cannot be read."""
         try:
             usage = self.usage()
         except OSError:
@@ -88,7 +89,7 @@ class ServiceProcesses:
             yield GaugeMetricFamily(f"process_{name}", documentation, value=value)
 
     def usage(self) -> Usage:
-        """Add all processes up. Raises OSError when the master cannot be looked at."""
+        """Return the sum over all processes. Raises OSError if the master cannot be read."""
         master, workers = self._look()
         pids = [self._master, *workers]
         stats = [master, *workers.values()]
@@ -101,10 +102,11 @@ class ServiceProcesses:
         )
 
     def _look(self) -> tuple[_Stat, dict[int, _Stat]]:
-        """Return the master and its children, each of whose CPU time is in one place only.
+        """Return the master and its children, so that all CPU time counts exactly once.
 
-        A worker's time goes over to the master when that one has waited for it. Were that to happen
-        between two reads, it would count twice or not at all, and the sum would not be monotonic.
+        When a worker ends, its CPU time moves to the master, which waits for it. If that happened
+        between two reads, the time would count twice or not at all, and the sum would not be
+        monotonic. So the reads are repeated, up to LOOKS times.
         """
         for _ in range(LOOKS):
             before = self._stat(self._master)
@@ -115,7 +117,7 @@ class ServiceProcesses:
         return master, workers
 
     def _children(self) -> dict[int, _Stat]:
-        # Not by `task/<id>/children`, which a kernel need not have.
+        # `task/<id>/children` would be simpler, but not every kernel has it.
         found = {}
         for path in self._proc.iterdir():
             if not path.name.isdigit():
@@ -129,7 +131,7 @@ class ServiceProcesses:
         return found
 
     def _stat(self, pid: int) -> _Stat:
-        # The name in parentheses may hold anything. Numbers are proc(5)'s, from the third on.
+        # The name in parentheses may hold any character. Index 0 is proc(5)'s third field.
         text = (self._proc / str(pid) / "stat").read_text()
         fields = text.rpartition(")")[2].split()
         return _Stat(
@@ -141,12 +143,12 @@ class ServiceProcesses:
         )
 
     def _memory_bytes(self, pid: int, stat: _Stat) -> int:
-        """Return a process's memory, of what it shares its part (PSS), else all (RSS)."""
+        """Return the memory with its share of shared pages (PSS), else with all of them (RSS)."""
         try:
             for line in (self._proc / str(pid) / "smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
                     return int(line.split()[1]) * 1024
-        except OSError:  # ended, or a kernel that does not have it
+        except OSError:  # the process has ended, or the kernel lacks smaps_rollup
             pass
         return stat.resident_pages * _PAGE_BYTES
 
@@ -165,10 +167,10 @@ class ServiceProcesses:
 
 @cache
 def booted_at(proc: Path = PROC) -> float:
-    """Return when the machine was started, as Unix time in seconds. Raises OSError.
+    """Return the machine's boot time, as Unix time in seconds. Raises OSError.
 
-    The kernel's figure moves with each correction of the clock, and a service would seem to have
-    started again: it is read once, before gunicorn forks.
+    The kernel's value moves with each correction of the clock, which would look like a restart of
+    the service. So it is read once, before gunicorn forks.
     """
     for line in (proc / "stat").read_text().splitlines():
         if line.startswith("btime "):

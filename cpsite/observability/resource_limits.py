@@ -1,4 +1,4 @@
-"""How much CPU and memory this service may use: what its use is to be compared with."""
+"""How much CPU and memory this service may use, to compare its actual use with."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: Seconds that ECS's agent, beside us on the same host, has for an answer.
+#: Seconds that the ECS agent, on the same host, may take to answer.
 METADATA_SECONDS: Final = 2.0
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -21,9 +21,9 @@ class Limits:
 
 
 def find() -> Limits:
-    """Return the limits of our ECS task, else of our cgroup, else what the machine has.
+    """Return the lowest limits of our ECS task, our cgroups and the machine.
 
-    Takes METADATA_SECONDS at most. A source that cannot be read is passed over.
+    Takes METADATA_SECONDS at most. A source that cannot be read is skipped.
     """
     machine = Limits(
         cpu_cores=float(os.cpu_count() or 1),
@@ -43,7 +43,7 @@ def _of_task(metadata_url: str) -> dict[str, float]:
     if not metadata_url:
         return {}
     try:
-        # The address comes from ECS's agent, as part of our configuration.
+        # The ECS agent sets this address, so it is trusted like our own configuration.
         with urllib.request.urlopen(  # noqa: S310
             f"{metadata_url}/task", timeout=METADATA_SECONDS
         ) as answer:
@@ -67,7 +67,7 @@ def cgroup_cpus(root: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) ->
             else:
                 quota = (directory / "cpu.cfs_quota_us").read_text().strip()
                 period = (directory / "cpu.cfs_period_us").read_text()
-        except OSError:  # the outermost one has no limit, nor a file for it
+        except OSError:  # the root cgroup has no limit and no such file
             continue
         if quota not in {"max", "-1"}:
             found.append(int(quota) / int(period))
@@ -92,8 +92,8 @@ def _directories(root: Path, own: Path, controller: str) -> Iterator[Path]:
     """Yield the directories that hold our limits, from our own cgroup to the outermost one.
 
     Version 2 has one hierarchy (`0::/path` in /proc/self/cgroup), version 1 one for each
-    controller (`4:cpu,cpuacct:/path`). In a container the path may be that of the host, of which
-    nothing is to be seen here: then the outermost directory is the container's.
+    controller (`4:cpu,cpuacct:/path`). In a container the path may be the host's, which is not
+    visible there. Then the outermost directory is that of the container.
     """
     try:
         lines = own.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The batch calls of SQS: one request for up to ten messages, and a verdict for each of them.
+"""SQS's batch calls: one request for up to ten messages, and one outcome for each message.
 
 A batch call that succeeds may still have failed for some of its entries (AWS: SQS API reference,
 SendMessageBatch): only an entry that is listed as successful was done.
@@ -14,7 +14,7 @@ from cpsite.aws import QueueRefused
 #: Entries of one batch call, and messages of one receive (AWS: "Amazon SQS message quotas").
 BATCH_ENTRIES: Final = 10
 
-#: Refusals of a whole batch for what is in it: without the entry at fault, SQS takes the others.
+#: Errors with which SQS refuses a whole batch because of one entry. It would accept the others.
 _BLAMED_ON_AN_ENTRY: Final = {
     "AWS.SimpleQueueService.BatchRequestTooLong",
     "AWS.SimpleQueueService.InvalidBatchEntryId",
@@ -31,11 +31,11 @@ def perform(
     *,
     may_retry: Callable[[], bool] = lambda: True,
 ) -> list[Entry | QueueRefused]:
-    """Make one batch call; return for each entry what SQS confirmed, or its refusal.
+    """Make one batch call; return for each entry SQS's confirmation or its refusal.
 
-    The confirmation of an entry that SQS did not mention at all is empty. `entries` are without
-    Ids. Those that failed through no fault of ours are tried once more, together, when
-    `may_retry()` says so. Raises what `call` raises.
+    The result is empty for an entry that SQS did not mention at all. `entries` have no Ids yet.
+    Entries that failed without a sender fault are retried once, together, if `may_retry()` is true.
+    Raises what `call` raises.
     """
     results = _attempt(call, entries)
     again = [
@@ -67,5 +67,5 @@ def _attempt(
 
 
 def blames_an_entry(exc: ClientError) -> bool:
-    """Whether a batch was refused for the sake of one of its entries."""
+    """Whether a batch was refused because of one of its entries."""
     return exc.response["Error"]["Code"] in _BLAMED_ON_AN_ENTRY

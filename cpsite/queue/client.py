@@ -1,8 +1,8 @@
-"""The SQS client that Kombu's channel works with: each send and each delete has its own outcome.
+"""The SQS client that Kombu's channel uses: each send and each delete has its own outcome.
 
-1. A delete that SQS refused is an error for the caller. Kombu's `basic_ack` swallows every
-   ClientError but AccessDenied, so a failed delete would look like a success.
-2. A send counts only when the answer holds the checksum of what was sent. Kombu ignores answers.
+1. A delete that SQS refuses raises for the caller. Kombu's `basic_ack` swallows every ClientError
+   but AccessDenied, so a failed delete would look like a success.
+2. A send succeeds only if SQS's answer holds the checksum of its body. Kombu ignores answers.
 3. Concurrent sends share one SendMessageBatch, which costs a tenth of the calls and of the work
    (docs/adr/0006).
 """
@@ -30,23 +30,24 @@ class DeleteFailed(QueueRefused):
 
 
 class MessageTooLong(Exception):
-    """A message is longer on the wire than SQS takes."""
+    """A message is longer on the wire than SQS allows."""
 
 
 class SendUnconfirmed(Exception):
-    """Something answered a send with success, but not as SQS does: it may not be SQS."""
+    """A send was answered with success, but without SQS's receipt: it may not have been SQS."""
 
 
 class SendFailed(Exception):
-    """A batch failed with an exception that could not be copied. Its text names the kind."""
+    """A batch failed with an exception that could not be copied. The text is its class name."""
 
 
 @dataclass(frozen=True)
 class SendOptions:
-    """How sends share batches, as the transport option SEND_OPTIONS.
+    """How sends share batches: the value of the transport option SEND_OPTIONS.
 
-    One call to SQS ends within `call_seconds`, retries of botocore included, and one send, waiting
-    for its turn included, within `send_seconds`. `observe_batch` is told the size of each batch.
+    One call to SQS ends within `call_seconds`, including botocore's retries. One send ends within
+    `send_seconds`, including the wait for its turn. `observe_batch` is called with the size of each
+    batch.
     """
 
     send_seconds: float = 90.0
@@ -56,7 +57,7 @@ class SendOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Send:
-    """One `send_message` call, and when the patience of its caller ends (monotonic clock)."""
+    """One `send_message` call and its deadline (monotonic clock)."""
 
     arguments: dict[str, Any]
     deadline: float
@@ -67,9 +68,9 @@ class _Send:
 
 
 class Client:
-    """The boto3 SQS client as Kombu's channel sees it: the seam for all calls to SQS.
+    """Wraps the boto3 SQS client of a Kombu channel. All calls to SQS go through it.
 
-    Kombu creates one for each queue. Its threads share it; a forked process must not.
+    Kombu creates one for each queue. Threads share it; a forked process must not.
     """
 
     def __init__(self, client: Any, options: SendOptions | None = None) -> None:
@@ -88,7 +89,7 @@ class Client:
         return getattr(self._client, name)
 
     def send_message(self, **arguments: Any) -> None:
-        """Send one message; return when SQS has confirmed that very body.
+        """Send one message; return when SQS has confirmed its checksum.
 
         Raises MessageTooLong, SendUnconfirmed, NotSent, QueueRefused, ClientError or
         BotoCoreError.
@@ -100,7 +101,7 @@ class Client:
         self._sends.submit(_Send(arguments, deadline), size)
 
     def _send_batch(self, sends: Sequence[_Send]) -> list[Exception | None]:
-        """Send some messages; return each one's outcome."""
+        """Send some messages; return the outcome of each."""
         self._options.observe_batch(len(sends))
         if len(sends) == 1:
             self._send_alone(sends[0])
@@ -120,7 +121,7 @@ class Client:
             return NotSent("no time was left to send it alone")
         try:
             self._send_alone(send)
-        except Exception as exc:  # noqa: BLE001 - it is this message's outcome, whatever it is
+        except Exception as exc:  # noqa: BLE001 - any error is the outcome of this message
             return exc
         return None
 
@@ -138,7 +139,7 @@ class Client:
         return time.monotonic() + self._options.call_seconds <= send.deadline
 
     def delete_message(self, **arguments: str) -> None:
-        """Delete one message. Raises DeleteFailed, which `basic_ack` lets through."""
+        """Delete one message. Raises DeleteFailed, which `basic_ack` does not swallow."""
         try:
             self._client.delete_message(**arguments)
         except ClientError as exc:
@@ -147,9 +148,9 @@ class Client:
     def delete_messages(
         self, queue_url: str, receipt_handles: Sequence[str]
     ) -> list[Exception | None]:
-        """Delete up to ten messages by one call; return each one's outcome.
+        """Delete up to ten messages in one call; return the outcome of each.
 
-        Raises ClientError or BotoCoreError when there is none.
+        Raises ClientError or BotoCoreError when the whole call fails.
         """
         results = batch.perform(
             lambda some: self._client.delete_message_batch(QueueUrl=queue_url, Entries=some),
@@ -160,9 +161,9 @@ class Client:
     def change_visibility(
         self, queue_url: str, receipt_handles: Sequence[str], seconds: int
     ) -> list[Exception | None]:
-        """Let SQS deliver up to ten messages again after `seconds`; return each one's outcome.
+        """Let SQS redeliver up to ten messages after `seconds`; return the outcome of each.
 
-        Raises ClientError or BotoCoreError when there is none.
+        Raises ClientError or BotoCoreError when the whole call fails.
         """
         results = batch.perform(
             lambda some: self._client.change_message_visibility_batch(
@@ -188,15 +189,15 @@ def _outcome(send: _Send, result: dict[str, Any] | Exception) -> Exception | Non
 
 
 def confirm(body: bytes, answer: Mapping[str, Any]) -> None:
-    """Raise SendUnconfirmed unless `answer` is SQS's receipt for this very body."""
+    """Raise SendUnconfirmed unless `answer` has a message id and the checksum of `body`."""
     digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
     if not answer.get("MessageId") or answer.get("MD5OfMessageBody") != digest:
         raise SendUnconfirmed
 
 
 def _copy(exc: Exception) -> Exception:
-    """Return an exception like `exc` for another thread, without a traceback yet."""
+    """Return a copy of `exc`, without a traceback, for another thread to raise."""
     try:
         return copy.copy(exc)
-    except Exception:  # noqa: BLE001 - a class whose constructor wants something else
+    except Exception:  # noqa: BLE001 - a constructor that needs other arguments
         return SendFailed(type(exc).__name__)

@@ -1,4 +1,4 @@
-"""One delivery of a message by SQS, and what calls about it can fail with."""
+"""One delivery of a message by SQS, and the errors that calls to SQS can raise."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,19 +11,18 @@ from kombu.message import Message as KombuMessage
 from cpsite.aws import QueueRefused
 from cpsite.queue.transport import UNDECODABLE_HEADER
 
-#: What a call to SQS can fail with.
+#: The exceptions that a call to SQS can raise.
 QUEUE_FAILURES: Final = (ClientError, BotoCoreError, KombuError, OSError, QueueRefused)
 
 
 @dataclass(eq=False)
 class Delivery:
-    """One delivery of a message; the same message may be delivered again, as another one."""
+    """One delivery of a message. SQS may deliver the same message again: that is another one."""
 
     kombu_message: KombuMessage
     #: What was published, byte for byte.
     body: bytes = field(init=False)
-    #: When it was received, and since when SQS counts the time until it delivers it again, both by
-    #: the monotonic clock.
+    #: When it was received, and when its current visibility timeout began (monotonic clock).
     received_at: float = field(default_factory=time.monotonic)
     hidden_at: float = field(init=False)
 
@@ -31,7 +30,7 @@ class Delivery:
         body = self.kombu_message.body
         self.body = body if isinstance(body, bytes) else str(body).encode()
         self.hidden_at = self.received_at
-        # The same in two more forms, which a large message in hand should not take up memory with.
+        # Drop two more copies of the body: a large message in flight should take memory only once.
         self.kombu_message.body = None
         self._sqs_message["Body"] = ""
 
@@ -43,22 +42,22 @@ class Delivery:
 
     @property
     def sqs_message_id(self) -> str:
-        """SQS's own id of the message, for the logs: ours is inside the body."""
+        """SQS's id of the message, for logs. Our own id is inside the body."""
         return str(self._sqs_message["MessageId"])
 
     @property
     def attempts(self) -> int:
-        """How often SQS has delivered this message, this time included."""
+        """How often SQS has delivered this message, including this time."""
         return int(self._sqs_message["Attributes"]["ApproximateReceiveCount"])
 
     @property
     def sent_at(self) -> float:
-        """When SQS took the message, as Unix time in seconds."""
+        """When SQS accepted the message, as Unix time in seconds."""
         return int(self._sqs_message["Attributes"]["SentTimestamp"]) / 1000
 
     @property
     def receipt_handle(self) -> str:
-        """What SQS knows this very delivery by."""
+        """SQS's identifier of this delivery."""
         return str(self.kombu_message.delivery_tag)
 
     @property
@@ -67,5 +66,5 @@ class Delivery:
         return found
 
     def acknowledge(self) -> None:
-        """Delete the message from the queue. Raises one of QUEUE_FAILURES when it stays there."""
+        """Delete the message from the queue. Raises one of QUEUE_FAILURES if it was not deleted."""
         self.kombu_message.ack()

@@ -1,9 +1,9 @@
 """Concurrent calls share one batch: group commit with leaders and followers.
 
-A caller that finds nothing under way makes its call at once, alone. Callers that arrive meanwhile
-wait; when the call returns, the first of them leads the next batch, with as many of the others as
-fit. A full batch does not wait at all. So an idle service adds no delay, a busy one makes a tenth
-of the calls, and there is neither a timer nor a thread of its own.
+A caller that finds no batch in progress commits its item at once, alone. Callers that arrive
+meanwhile wait. When the batch returns, the first of them leads the next one and takes as many of
+the others as fit. A full batch does not wait at all. So an idle service adds no delay, a busy one
+makes a tenth of the calls, and no timer or thread is needed.
 """
 
 import threading
@@ -17,21 +17,21 @@ Item = TypeVar("Item")
 
 
 class NotSent(TimeoutError):
-    """A call waited too long for its turn. Its item has not left this process."""
+    """A call waited too long for its turn. Its item was not sent."""
 
 
 class OutcomeUnknown(TimeoutError):
-    """A call has its item and does not end. The item may be sent or not."""
+    """A batch with the item did not end in time. The item may or may not have been sent."""
 
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item]):
     item: Item
     size: int
-    #: Until when it may wait for its turn (monotonic clock).
+    #: Deadline of its wait for a turn (monotonic clock).
     turn_until: float
     wake: threading.Event = field(default_factory=threading.Event)
-    #: In somebody's batch: from here on the outcome comes, and waiting for it is bounded.
+    #: Part of a batch: its outcome will come, and the wait for it is bounded.
     taken: bool = False
     #: Chosen to lead the next batch.
     leads: bool = False
@@ -43,12 +43,12 @@ class GroupCommit(Generic[Item]):
     """Turns concurrent `submit` calls into batches for `commit`.
 
     `commit(items)` performs one batch and returns an outcome for each item, in order: None, or the
-    exception that its caller is to get. What it raises instead fails the whole batch; each caller
-    then gets an exception of its own, made by `copy_error`, because threads that raise the same
+    exception to raise for its caller. If `commit` itself raises, the whole batch has failed: each
+    caller then gets its own exception, made by `copy_error`, because threads that raise the same
     object would share its traceback. `commit` should end within `max_commit_seconds`.
 
-    A batch holds up to `max_entries` items of up to `max_size` together; an item larger than that
-    goes alone.
+    A batch holds up to `max_entries` items with a total size of up to `max_size`. An item larger
+    than that goes alone.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class GroupCommit(Generic[Item]):
         self._max_commit_seconds = max_commit_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Entry[Item]] = deque()
-        #: Leads that are under way or have been handed on.
+        #: Leaders that commit a batch or have been woken to do so.
         self._leads = 0
 
     def submit(self, item: Item, size: int = 0) -> None:
-        """Have `item` committed; return when it is.
+        """Commit `item` in some batch; return when it is committed.
 
         `size` counts towards `max_size`. Raises the item's own error; NotSent after
-        `max_wait_seconds` without a turn; OutcomeUnknown when the outcome is not there
+        `max_wait_seconds` without a turn; OutcomeUnknown if there is still no outcome
         `max_commit_seconds` after that.
         """
         entry = _Entry(item, size, time.monotonic() + self._max_wait_seconds)
@@ -91,7 +91,7 @@ class GroupCommit(Generic[Item]):
             else:
                 self._wait(entry)
         if entry.leads:
-            # Another leader took the entry along before this thread came to lead.
+            # Another leader committed the entry before this thread could lead.
             with self._lock:
                 self._hand_on()
         if entry.error is not None:
@@ -103,7 +103,7 @@ class GroupCommit(Generic[Item]):
         )
 
     def _wait(self, entry: _Entry[Item]) -> None:
-        """Wait for the outcome or for the lead. Raises NotSent when neither comes in time."""
+        """Wait for the outcome or the lead. Raises NotSent, or OutcomeUnknown if in a batch."""
         if entry.wake.wait(max(0.0, entry.turn_until - time.monotonic())):
             return
         with self._lock:
@@ -116,12 +116,12 @@ class GroupCommit(Generic[Item]):
             raise OutcomeUnknown
 
     def _lead(self, entry: _Entry[Item]) -> None:
-        """Commit the oldest entries; `entry` itself may have to wait for a later batch."""
+        """Commit the oldest entries. `entry` itself may have to wait for a later batch."""
         with self._lock:
             entry.leads = False
             entry.wake.clear()
             if not entry.taken and time.monotonic() > entry.turn_until:
-                # It has led others for too long to have a turn of its own.
+                # It led batches of others until its own time for a turn was over.
                 self._waiting.remove(entry)
                 self._hand_on()
                 raise NotSent
@@ -147,14 +147,14 @@ class GroupCommit(Generic[Item]):
 
     def _run(self, batch: Sequence[_Entry[Item]]) -> None:
         if not batch:
-            return  # others have taken all along meanwhile
+            return  # other leaders have taken all entries meanwhile
         outcomes: Sequence[Exception | None] = ()
         try:
             outcomes = self._commit([entry.item for entry in batch])
-        except Exception as exc:  # noqa: BLE001 - whatever it is, each caller gets its own
+        except Exception as exc:  # noqa: BLE001 - any error becomes one of each caller's own
             outcomes = [exc, *(self._copy_error(exc) for _ in batch[1:])]
         finally:
-            # Even a thread that is being ended must leave nobody waiting.
+            # Even a thread that is being killed must wake all waiting callers.
             for number, entry in enumerate(batch):
                 known = number < len(outcomes)
                 entry.error = outcomes[number] if known else NotSent("the batch was given up")
@@ -162,9 +162,10 @@ class GroupCommit(Generic[Item]):
                 entry.wake.set()
 
     def _hand_on(self) -> None:
-        """Pass the lead to the oldest entry that waits without one, or give it back.
+        """Pass the lead to the oldest waiting entry that has none, or give it up.
 
-        While others lead, only a full batch is worth a lead: the last of them takes the rest.
+        While other batches run, wake a new leader only for a full batch; the last to finish takes
+        the remainder.
         """
         if self._leads > 1 and not self._is_batch_full():
             self._leads -= 1

@@ -1,7 +1,8 @@
-"""Logins to the admin: who guesses passwords has to wait.
+"""Logins to the admin, with a lockout after too many wrong passwords.
 
-django-axes counts wrong passwords in the database, so for all processes together, and refuses to
-look at more. What stands here tells it whose they are, answers who has to wait, and logs.
+django-axes counts wrong passwords in the database, so for all processes together, and refuses
+further logins. This module gives it the address and the name, answers locked-out addresses, and
+logs.
 """
 
 import logging
@@ -24,22 +25,23 @@ from cpsite.web.client_address import neighbourhood, source_ip
 
 logger = logging.getLogger(__name__)
 
-#: Characters of a name that are kept (axes.models.AccessBase.username); the form takes longer ones.
+#: Characters of a name that django-axes can store (axes.models.AccessBase.username). The login form
+#: accepts longer ones.
 NAME_LENGTH: Final = 255
 
 
 def address(request: HttpRequest) -> str | None:
-    """Return what wrong passwords are counted for: an address, or an IPv6 network's first one."""
-    # Django makes a request of its own, from nowhere, where code logs a user in.
+    """Return the address that wrong passwords count for; of an IPv6 network its first address."""
+    # When code logs a user in, Django makes up a request, which has no address.
     network = neighbourhood(source_ip(request)) if "REMOTE_ADDR" in request.META else None
     return network.partition("/")[0] if network else None
 
 
 def username(
-    request: HttpRequest,  # noqa: ARG001 - what django-axes calls it with
+    request: HttpRequest,  # noqa: ARG001 - django-axes passes it
     credentials: Mapping[str, Any] | None,
 ) -> str:
-    """Return the name that was typed, as long as the column that django-axes has for it."""
+    """Return the name that was typed, cut to the length of django-axes's column for it."""
     return str((credentials or {}).get("username") or "")[:NAME_LENGTH]
 
 
@@ -63,7 +65,7 @@ def _about(request: HttpRequest, user: str | None) -> dict[str, str | None]:
 
 
 def _known_user(request: HttpRequest) -> str | None:
-    """Return the name that was tried if somebody has it: what else was typed may be a password."""
+    """Return the name that was typed if such a user exists. Any other text may be a password."""
     name = request.POST.get("username", "")
     users = get_user_model().objects
     return name if "\0" not in name and users.filter(username=name).exists() else None
@@ -85,7 +87,7 @@ def _refuse(request: HttpRequest) -> HttpResponse:
 
 
 def _seconds_left(request: HttpRequest) -> int:
-    """Return when the last wrong password from there is forgotten, in seconds, at least one."""
+    """Return the seconds until the lockout of the request's address ends; at least 1."""
     attempts = AccessAttempt.objects.filter(ip_address=address(request))
     last = cast(
         "datetime | None",

@@ -1,4 +1,4 @@
-"""Where a request comes from: an address, and the network that one caller has all of."""
+"""Where a request comes from: its address, and the network that belongs to one caller."""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -10,9 +10,9 @@ from rest_framework.throttling import BaseThrottle
 
 
 def source_ip(request: Request | HttpRequest) -> str | None:
-    """Return the caller's address, or None where the proxy's header does not hold one.
+    """Return the caller's address, or None if the proxy's header does not hold one.
 
-    Which entry of X-Forwarded-For to believe follows from TRUSTED_PROXIES.
+    TRUSTED_PROXIES decides which entry of X-Forwarded-For to trust.
     """
     return _address(BaseThrottle().get_ident(cast("Request", request)))
 
@@ -23,7 +23,7 @@ def _address(text: str) -> str | None:
         address = ip_address(text.strip())
     except ValueError:
         return None
-    # PostgreSQL's inet has no zone, and a zone means nothing on another host.
+    # PostgreSQL's inet type takes no zone, and a zone has no meaning on another host.
     if isinstance(address, IPv6Address) and address.scope_id:
         return None
     return str(address)
@@ -31,9 +31,9 @@ def _address(text: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def neighbourhood(address: str | None) -> str | None:
-    """Return what one caller has all of: an address, or of IPv6 a network of 64 bits.
+    """Return what belongs to one caller: an IPv4 address, or an IPv6 network of 64 bits.
 
-    A host has at least that many addresses to choose from (RFC 6177).
+    One IPv6 host can choose among at least that many addresses (RFC 6177).
     """
     if address is None or ":" not in address:
         return address

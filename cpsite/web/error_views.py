@@ -1,7 +1,4 @@
-"""Answers to requests that reach no view.
-
-In the API's error shape, and as Django's pages in the admin.
-"""
+"""Answers to requests that reach no view: Django's pages in the admin, else JSON like the API's."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
@@ -10,7 +7,7 @@ from cpsite.web.middleware import is_admin
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """400: something Django itself refuses, such as an unknown host."""
+    """400: Django itself refuses the request, for example for an unknown host."""
     if is_admin(request):
         return defaults.bad_request(request, exception)
     return _answer("bad_request", "The request is not acceptable.", 400)
@@ -24,7 +21,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBa
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """500: something we did not foresee, outside of the API's views."""
+    """500: an unexpected error outside the API's views."""
     if is_admin(request):
         return defaults.server_error(request)
     return _answer("internal_error", "Something went wrong on our side.", 500)

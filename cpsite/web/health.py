@@ -1,8 +1,8 @@
 """Liveness and readiness for the load balancer.
 
-Live means that the process answers. Ready means that it can do its job now: what it cannot do
-without is a required probe. The database is an optional one, because intake goes on without it
-(docs/adr/0002-readiness-without-the-database.md).
+Live means that the process answers. Ready means that it can accept messages now. A required probe
+checks what it needs for that. The database is an optional probe, because messages are accepted
+without it (docs/adr/0002-readiness-without-the-database.md).
 """
 
 import logging
@@ -18,22 +18,22 @@ from django.views.decorators.csrf import csrf_exempt
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one round of probes is good for, so that health checks cannot become load.
+#: Seconds for which results of probes are reused, so that health checks cause little load.
 CACHE_SECONDS = 5.0
-#: Seconds that an optional probe may take: a load balancer waits 5 by default, for all of them.
+#: Seconds that an optional probe may take. A load balancer waits 5 by default, for all probes.
 OPTIONAL_SECONDS = 1.0
 
 
 @dataclass
 class Readiness:
-    """The probes, and what they last said. A probe is a function that raises when it fails."""
+    """The probes and their last results. A probe is a function that raises when it fails."""
 
     required: dict[str, Callable[[], object]] = field(default_factory=dict)
     optional: dict[str, Callable[[], object]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _results: dict[str, str] = field(default_factory=dict)
     _valid_until: float = 0.0
-    #: Threads of optional probes that have not come back.
+    #: Threads of optional probes that have not returned.
     _hanging: dict[str, threading.Thread] = field(default_factory=dict)
 
     def results(self) -> dict[str, str]:
@@ -47,7 +47,7 @@ class Readiness:
             return self._results
 
     def _result_in_time(self, name: str) -> str:
-        """Ask an optional probe, which may hang, without hanging along."""
+        """Run an optional probe in a thread: it may hang, and the health check must not."""
         if (thread := self._hanging.pop(name, None)) and thread.is_alive():
             self._hanging[name] = thread
             return "unavailable"
@@ -62,7 +62,7 @@ class Readiness:
         return results[0] if results else "unavailable"
 
     def forget(self) -> None:
-        """Make the next question ask the probes again."""
+        """Make the next call of `results` run the probes again."""
         self._valid_until = 0.0
 
 
@@ -87,7 +87,7 @@ readiness = Readiness(optional={"database": _select_one})
 
 
 def _safe(view: Callable[[HttpRequest], JsonResponse]) -> Callable[[HttpRequest], JsonResponse]:
-    """Let GET and HEAD through, and answer others as the API does."""
+    """Allow GET and HEAD; answer other methods with the API's 405."""
 
     @wraps(view)
     def answer(request: HttpRequest) -> JsonResponse:
@@ -100,7 +100,7 @@ def _safe(view: Callable[[HttpRequest], JsonResponse]) -> Callable[[HttpRequest]
             headers={"Allow": "GET, HEAD"},
         )
 
-    # Nothing is changed here, so there is nothing to forge.
+    # These views change nothing, so they need no protection against forged requests.
     return csrf_exempt(answer)
 
 
@@ -112,7 +112,7 @@ def live(_request: HttpRequest) -> JsonResponse:
 
 @_safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when messages can be accepted, else 503; either way with each probe's result."""
+    """Answer 200 if messages can be accepted, else 503; both with the result of each probe."""
     results = readiness.results()
     failed = {name for name, result in results.items() if result != "ok"}
     if failed & readiness.required.keys():

@@ -1,4 +1,4 @@
-"""Middleware: request ids for everyone, Django's browser machinery for the admin alone."""
+"""Middleware: request ids for every request; Django's sessions and the like for the admin only."""
 
 import re
 import uuid
@@ -22,7 +22,7 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
 class PrometheusAfterMiddleware(middleware.PrometheusAfterMiddleware):  # type: ignore[misc] # untyped
-    """django-prometheus's, but quick, and with methods from a bounded set in all its labels."""
+    """django-prometheus's, but faster, and with a bounded set of methods in all its labels."""
 
     def label_metric(
         self, metric: Any, request: HttpRequest, response: Any = None, **labels: str
@@ -34,14 +34,14 @@ class PrometheusAfterMiddleware(middleware.PrometheusAfterMiddleware):  # type: 
 
 @lru_cache(maxsize=4096)
 def _labelled(metric: Any, labels: tuple[tuple[str, str], ...]) -> Any:
-    # prometheus_client sorts and checks the names each time.
+    # Cached, because prometheus_client sorts and checks the names at each call.
     return metric.labels(**dict(labels))
 
 
 class RequestIdMiddleware:
-    """Takes X-Request-ID from the client, or makes one, for the log lines and the answer.
+    """Takes the client's X-Request-ID, or makes one, for log lines and the answer.
 
-    An id that could break a log line or bloat it is replaced, not repaired.
+    An id that could break or bloat a log line is replaced, not repaired.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -60,7 +60,7 @@ class RequestIdMiddleware:
 
 
 class ContentLengthMiddleware:
-    """Tells the length of an answer. Without it gunicorn sends chunks, one more system call."""
+    """Sets Content-Length. Without it gunicorn answers in chunks, which is one more system call."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -73,12 +73,12 @@ class ContentLengthMiddleware:
 
 
 def is_admin(request: HttpRequest) -> bool:
-    """Whether a person's browser asks for the admin, rather than a program for the API."""
+    """Whether the request is for the admin, not for the API."""
     return request.path_info.startswith("/admin")
 
 
 class _AdminOnly:
-    """Mixed in before a Django middleware: lets requests outside the admin pass by it."""
+    """Mixin before a Django middleware: requests outside the admin skip that middleware."""
 
     get_response: Callable[[HttpRequest], Any]
 

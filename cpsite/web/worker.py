@@ -1,11 +1,12 @@
-"""gunicorn's gevent worker, silent about what it could not read, quick to stop, and never captive.
+"""gevent worker with client timeouts, bounded shutdown, and error answers that quote no request.
 
-What it takes for a broken request may be the rest of a message whose Content-Length was too short,
-token and all. gunicorn quotes it in its log and in the answer; this worker names the kind of error.
+What looks like a malformed request may be the rest of a message whose Content-Length was too short,
+with its token. gunicorn quotes it in its log and its answer. This worker names only the kind of
+error.
 
-gunicorn also lets a client take as long as it likes over a body or an answer, reads to its end a
-body that nobody wanted, and looks at nobody else while a client always has another request ready.
-Here a client holds no more than its own connection, and that for a bounded time.
+gunicorn sets no time limit for a client to send a body or to receive an answer. It reads an unread
+body to its end. And it serves no other client while one client always has another request ready.
+Here, a client occupies no more than its own connection, and only for a bounded time.
 """
 
 import errno
@@ -37,57 +38,57 @@ _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
 
-#: Seconds that a body may take from the first look at it to its end, and that it may stall.
+#: Seconds that a body may take from its first read to its end, and that it may stall.
 BODY_SECONDS: Final = 20.0
 STALL_SECONDS: Final = 5.0
-#: Seconds that a client may take over receiving a piece of an answer, which may be a whole file.
+#: Seconds that a client may take to receive a piece of an answer, which may be a whole file.
 ANSWER_SECONDS: Final = 60.0
-#: Seconds for which a stopping worker still takes requests on open connections: a load balancer
+#: Seconds for which a stopping worker still accepts requests on open connections: a load balancer
 #: may just be sending one.
 LINGER_SECONDS: Final = 2.0
-#: Seconds after which a stopping worker ends bodies and answers that are still under way.
+#: Seconds after which a stopping worker cuts off bodies and answers that are still in progress.
 STOP_SECONDS: Final = 4.0
-#: Seconds of the graceful timeout, at whose end gunicorn kills the worker, that are not for
-#: requests: one until a stop is noticed, one between looks at the requests, one to end them, and
-#: two for writing the audit log.
+#: Seconds of the graceful timeout that are not for requests: one until a stop is noticed, one
+#: between two checks of the requests, one to end them, and two to write the audit log. At the end
+#: of the graceful timeout gunicorn kills the worker.
 RESERVED_SECONDS: Final = 5
-#: Age in seconds from which a body or an answer may have to make room for other clients.
+#: Age in seconds from which a body or an answer may be ended to make room for other clients.
 CROWDED_SECONDS: Final = 1.0
-#: Longest rest of a body in bytes that is read for no other reason than to keep its connection.
+#: Longest unread rest of a body, in bytes, that is read in order to keep the connection.
 UNWANTED_BYTES: Final = 65_536
-#: Bytes and seconds for which a client may go on sending when its connection is to be closed. A
-#: close with bytes unread would take away from it the answer that tells why.
+#: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
+#: with unread bytes would reset it, and the client would lose the answer that says why.
 _DRAIN_BYTES: Final = 8_388_608
 _DRAIN_SECONDS: Final = 2.0
-#: Seconds of work after which the other connections have their turn.
+#: Seconds of work after which a connection lets the others run.
 _TURN_SECONDS: Final = 0.05
-#: Seconds between two looks at who waits, and whether the worker is to stop.
+#: Seconds between two checks for overdue waits and for a stop of the worker.
 _NOTICE_SECONDS: Final = 0.25
 
 
 class Logger(glogging.Logger):
-    """gunicorn's logger, without access lines, which it would format for each request."""
+    """gunicorn's logger without access lines, which it would format for each request."""
 
     def access(self, *_args: Any) -> None:
         pass
 
 
 class _WaitOver(BaseException):
-    """Thrown into a connection that has waited long enough. No error, so no Exception."""
+    """Thrown into a connection whose wait is to end. Not an error, so not an Exception."""
 
 
 class _ClientTooSlow(TimeoutError):
     """Thrown into a request whose client takes too long."""
 
     def __init__(self) -> None:
-        # By this number gunicorn takes it for a client that has gone, which is worth no line.
+        # gunicorn treats EPIPE as a client that has disconnected, and does not log it.
         super().__init__(errno.EPIPE, "The client takes too long.")
 
 
 class _Waits:
-    """The connections that wait for their client, as a context that each enters for its wait.
+    """The connections that wait for their client. Each enters this context while it waits.
 
-    A timer for each wait would be a good part of what gevent costs a request.
+    One timer for each wait would be a large part of gevent's cost of a request.
     """
 
     def __init__(self, seconds: float, over: type[BaseException]) -> None:
@@ -106,7 +107,7 @@ class _Waits:
         return isinstance(exc, _WaitOver)
 
     def enter(self, begun: float) -> None:
-        """Count this connection among those that wait, since `begun`."""
+        """Add this connection to those that wait, with `begun` as the start of its wait."""
         self._begun[getcurrent()] = begun
 
     def leave(self) -> None:
@@ -116,13 +117,13 @@ class _Waits:
         return iter(self._begun.values())
 
     def end_overdue(self) -> None:
-        """End the waits that have lasted for as long as they may. Must run in gevent's hub."""
+        """End the waits that have lasted too long. Must run in gevent's hub."""
         self.end(begun_before=time.monotonic() - self._seconds)
 
     def end(self, *, begun_before: float) -> None:
-        """End the waits that began before, unless what they wait for has just come.
+        """End the waits that began before that time, unless what they wait for has just arrived.
 
-        Must run in gevent's hub, so that nothing happens between the question and the throw.
+        Must run in gevent's hub, so that nothing happens between the check and the throw.
         """
         for waiting in [found for found, begun in self._begun.items() if begun < begun_before]:
             if waiting in self._begun:
@@ -130,16 +131,16 @@ class _Waits:
 
 
 class _Body:
-    """The body of a request, which has BODY_SECONDS to come.
+    """The body of a request, which must arrive within BODY_SECONDS.
 
-    Its connection cannot be kept when the body, or a long rest of it, has not been read.
+    The connection is not kept if reading failed or a long rest of the body is unread.
     """
 
     def __init__(self, req: Any, sock: Any, waits: _Waits) -> None:
         self._req, self._body, self._sock, self._waits = req, req.body, sock, waits
         self._must_close = req.must_close
         self._begun: float | None = None
-        #: Whether reading has failed; gunicorn asks for it, too.
+        #: Whether reading has failed. gunicorn reads this attribute, too.
         self.failed = False
         self._decide()
 
@@ -181,7 +182,7 @@ class _Body:
 
 
 class _Client:
-    """A client's socket, whose writing waits for the client no longer than ANSWER_SECONDS."""
+    """A client's socket. A write to it waits for the client for at most ANSWER_SECONDS."""
 
     def __init__(self, sock: Any, waits: _Waits) -> None:
         self._sock, self._waits = sock, waits
@@ -211,7 +212,7 @@ class Worker(GeventWorker):
         self._connections = 0
 
     def run(self) -> None:
-        # The worker's own copy: what it leaves of it is there for `worker_exit`.
+        # This changes the worker's own copy only: the rest of the time is for `worker_exit`.
         graceful = max(1, self.cfg.graceful_timeout - RESERVED_SECONDS)
         self.cfg.set("graceful_timeout", graceful)
         gevent.spawn(self._end_waits)
@@ -226,11 +227,11 @@ class Worker(GeventWorker):
             self._connections -= 1
 
     def timeout_ctx(self) -> _Waits:
-        """Bound the wait for the next request of a connection, where it is entered."""
+        """Return the context in which gunicorn waits for the next request of a connection."""
         return self._idle
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve one request; raise StopIteration where its connection is to be closed."""
+        """Serve one request. Raises StopIteration when its connection must be closed."""
         body = req.body = _Body(req, sock, self._bodies)
         try:
             super().handle_request(listener_name, req, _Client(sock, self._answers), addr)
@@ -238,7 +239,7 @@ class Worker(GeventWorker):
             if not body.is_read:
                 self._drain(sock)
             raise
-        # A client that sends request after request without a pause never has to be waited for.
+        # Without this, a client that sends requests without a pause would let no other one run.
         if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
             gevent.sleep(0)
 
@@ -247,7 +248,7 @@ class Worker(GeventWorker):
             util.close_graceful(sock, _DRAIN_SECONDS, _DRAIN_BYTES)
 
     def _end_waits(self) -> None:
-        """Close connections whose time is over; at a stop all, for which gunicorn would wait."""
+        """End overdue waits; at a stop end all of them, because gunicorn would wait for them."""
         run_in_hub = gevent.get_hub().loop.run_callback
         while self.alive:
             gevent.sleep(_NOTICE_SECONDS)
@@ -271,9 +272,9 @@ class Worker(GeventWorker):
         self._answers.end(begun_before=begun_before)
 
     def _make_room(self) -> None:
-        """End a tenth of the waits, the longest, when nobody else is accepted any more.
+        """End the longest tenth of the waits, because no further connection can be accepted.
 
-        A health check is worth more than an idle connection, and a message more than a slow one.
+        A health check matters more than an idle connection, and a message more than a slow one.
         """
         begun = sorted([*self._idle, *self._bodies, *self._answers])
         if not begun:
@@ -307,7 +308,7 @@ class Worker(GeventWorker):
             f"X-Request-ID: {request_id}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        with suppress(OSError):  # the client may be gone
+        with suppress(OSError):  # the client may have disconnected
             _Client(client, self._answers).sendall(head.encode("ascii") + body)
             if isinstance(exc, ParseException):
                 self._drain(client)

@@ -130,7 +130,7 @@ def test_what_is_not_stored_is_listed(page, log_in, is_fine, picture, a_day):
     assert page.locator("table tbody tr").count() <= 4
     page.locator("table tbody tr").first.get_by_role("link").click()
     page.get_by_text("no event says that it is stored").or_(
-        page.get_by_text("The last try to store it was given up")
+        page.get_by_text("The last attempt to store it failed")
     ).wait_for()
 
 

@@ -49,7 +49,7 @@ def test_storing_again_writes_the_same_object(bucket):
 
 
 class S3Stub(http.server.ThreadingHTTPServer):
-    """Answers as a test says, and keeps what it was asked."""
+    """Answers as a test defines, and records the requests."""
 
     daemon_threads = True
 
@@ -107,7 +107,7 @@ def test_one_put_and_no_other_call(stub):
     ((path, headers, sent),) = stub.requests
     assert path == f"/bucket/{KEY}"
     assert sent == body
-    # S3 refuses what is not what was signed.
+    # S3 refuses a request that differs from what was signed.
     assert headers["x-amz-content-sha256"] == sha256(body).hexdigest()
     assert headers["content-type"] == "application/json"
     assert "Expect" not in headers
@@ -188,7 +188,7 @@ class Rotating:
 
 
 def test_credentials_of_a_role_are_sent_and_asked_for_again_in_time(stub, monkeypatch):
-    """obstore must not keep credentials for longer than botocore vouches for them."""
+    """obstore must not keep credentials for longer than botocore guarantees them."""
     rotating = Rotating()
     monkeypatch.setattr("boto3.Session.get_credentials", lambda self: rotating)
     monkeypatch.setattr(storage, "_CREDENTIALS_TTL", timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""How the admin writes times, kinds and states: words first, colour only beside them."""
+"""How the admin shows durations, kinds and states: as words; colour only adds to them."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-#: A sign for each kind and state, for those who do not see the colours of cpsite/admin.css.
+#: A sign for each kind and state, for readers who cannot see the colours of cpsite/admin.css.
 _SIGNS: Final = {
     "accepted": "→",
     "queued": "→",
@@ -21,7 +21,7 @@ _DAY: Final = 86_400
 
 
 def badge(name: str) -> SafeString:
-    """Show a kind of event, or the status of a message, as a coloured word behind a sign."""
+    """Return a kind of event, or the status of a message, as a sign and a coloured word."""
     return format_html(
         '<span class="audit-badge audit-{}"><span aria-hidden="true">{}</span> {}</span>',
         name,
@@ -31,7 +31,7 @@ def badge(name: str) -> SafeString:
 
 
 def span(time: timedelta) -> str:
-    """Write how long something took or takes, to about two digits: `0.3 s`, `12 min`, `3.5 h`."""
+    """Return a duration as text with about two digits: `0.3 s`, `12 min`, `3.5 h`."""
     seconds = max(0.0, time.total_seconds())
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""The audit log in the admin: to look at, to search, to export; never to change."""
+"""The audit log in the admin: view, search and export, but never change."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -59,7 +59,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
     )
     readonly_fields = ("when", "what", "message", "object_link", "sha256", "accepted", "timeline")
 
-    #: The questions that are asked most, above the list.
+    #: Links above the list, to the most common questions.
     QUESTIONS: Final = (
         ("Everything", ""),
         ("Refused in the last hour", "kind__exact=refused&since=1h"),
@@ -79,7 +79,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
     ) -> tuple[QuerySet[AuditEvent], bool]:
-        """Look for exact values, which the indexes can find, and for nothing else."""
+        """Search for exact values only, because only those can use the indexes."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -88,7 +88,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
             return queryset.filter(message_id=message_id), False
         # Two indexed look-ups: an OR over both columns would scan the table on SQLite.
         by_client = queryset.filter(client=term)
-        # Not exists(): without an order PostgreSQL may read the table until it meets one.
+        # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
         found = by_client.order_by("client", "occurred_at", "id").first()
         return (by_client if found else queryset.filter(reason=term)), False
 
@@ -108,7 +108,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Message", empty_value="-")
     def message(self, event: AuditEvent) -> SafeString | None:
-        """Show the id in one piece, to be copied, and lead to the message's page."""
+        """Show the id unbroken, so that it can be copied, as a link to the message's page."""
         if event.message_id is None:
             return None
         url = reverse("admin:audit_message", args=[event.message_id])
@@ -147,7 +147,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         ]
 
     def open_object(self, request: HttpRequest, event_id: int) -> HttpResponse:
-        """Redirect to the stored object by a link that S3 honours for a minute."""
+        """Redirect to the stored object by a presigned link, which is valid for a minute."""
         event = self.get_object(request, str(event_id))
         if event is None or not event.object_key or not self.has_view_permission(request, event):
             raise Http404("There is no such object.")
@@ -158,7 +158,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the events; a message's id in the search field leads to the message."""
+        """Show the events. A message id in the search field redirects to that message's page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         message_id = _uuid(request.GET.get("q", "").strip())
@@ -170,7 +170,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
                 {"title": title, "query": query, "is_asked": request.GET.urlencode() == query}
                 for title, query in self.QUESTIONS
             ],
-            # On the list as it is first seen; who filters or searches wants to see what is found.
+            # Only on the unfiltered list: a filter or a search should show its results first.
             **({} if request.GET else overview.context()),
         }
         return super().changelist_view(request, context | (extra_context or {}))

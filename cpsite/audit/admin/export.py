@@ -24,7 +24,7 @@ COLUMNS = [
 
 
 class _Echo:
-    """A file for `csv.writer` whose `write` hands the line back."""
+    """A file for `csv.writer` whose `write` returns the line."""
 
     def write(self, line: str) -> str:
         return line
@@ -40,7 +40,7 @@ def _lines(rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
 
 
 def csv_response(events: QuerySet[AuditEvent]) -> StreamingHttpResponse:
-    """Answer with the events as a file `audit-events.csv`, times in ISO 8601 (UTC)."""
+    """Return the events as a download `audit-events.csv`, with times in ISO 8601 (UTC)."""
     rows = events.values_list(*COLUMNS).iterator(chunk_size=2_000)
     return StreamingHttpResponse(
         _lines(rows),

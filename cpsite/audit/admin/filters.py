@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from cpsite.audit.models import AuditEvent
 
-#: Values offered; more could not be read as a list anyway, and the search field takes any.
+#: Most values in the list of a filter. A longer list is hard to read, and the search takes any.
 LIMIT = 50
 
 
 def values_of(column: str) -> list[str]:
-    """Return the first LIMIT values, but the empty one, that occur in an indexed column.
+    """Return the first LIMIT values in an indexed column, without the empty one.
 
     SELECT DISTINCT would read every row; this steps from value to value through the index (a
     "loose index scan").
@@ -124,7 +124,7 @@ class TimeFilter(ListFilter):
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _refused(self, text: str) -> IncorrectLookupParameters:
-        """Return what makes the admin show all events, and tell why."""
+        """Show the user why, and return the error that makes the admin list all events."""
         messages.error(self._request, f"{text} All events are shown.")
         return IncorrectLookupParameters(text)
 

@@ -1,4 +1,4 @@
-"""What the page of one message shows: where it is, its times, its object and all of its events."""
+"""The page of one message: its status, its times, its object and all of its events."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
 
 
 def object_link(event: AuditEvent) -> str | SafeString:
-    """Show an event's object key, as a link to the object where there is a bucket."""
+    """Return an event's object key, as a link to the object if there is a bucket."""
     if not event.object_key or not settings.S3_BUCKET:
         return event.object_key or "-"
     url = reverse("admin:audit_auditevent_object", args=[event.pk])

@@ -1,7 +1,7 @@
-"""The last day of the audit log in figures: how much of what, hour by hour, and why.
+"""The last day of the audit log in figures: events by kind for each hour, and by reason.
 
-Each figure counts at most COUNT_LIMIT rows, through an index, so that a look costs the same on a
-log of any size and in a flood. Metrics have the exact rates.
+Each figure counts at most COUNT_LIMIT rows, through an index, so that the page costs the same for a
+log of any size and under any load. Metrics have the exact rates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.unstored import Waiting, find_waiting
 
-#: Hours that are told, the last of which ends now.
+#: Hours in the overview, the last of which ends now.
 HOURS: Final = 24
-#: Rows that one figure counts. What is more is told as "10,000+".
+#: Rows that one figure counts. More are shown as "10,000+".
 COUNT_LIMIT: Final = 10_000
-#: Seconds for which a process shows the same figures.
+#: Seconds for which a process caches the figures.
 CACHE_SECONDS: Final = 10
 
 _CACHE_KEY: Final = "audit-overview"
@@ -33,7 +33,7 @@ _CACHE_KEY: Final = "audit-overview"
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of events; `is_bounded` when there are, or may be, more."""
+    """A number of events. With `is_bounded`, there are or may be more."""
 
     number: int
     is_bounded: bool
@@ -44,7 +44,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class KindCounts:
-    """The events of one kind, `hours` from the oldest to the last."""
+    """The events of one kind. `hours` begins with the oldest hour."""
 
     kind: Kind
     hours: tuple[Count, ...]
@@ -62,7 +62,7 @@ class KindCounts:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What happened in the HOURS before `at`. `reasons` are those that occurred, most first."""
+    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one."""
 
     at: datetime
     kinds: tuple[KindCounts, ...]
@@ -71,7 +71,7 @@ class Overview:
 
     @property
     def hours(self) -> list[tuple[datetime, list[Count]]]:
-        """When each hour began, the last one first, and its figure of each kind."""
+        """The start of each hour, the last hour first, with its figure for each kind."""
         rows = [
             (self.at - timedelta(hours=HOURS - index), [kind.hours[index] for kind in self.kinds])
             for index in range(HOURS)
@@ -120,11 +120,11 @@ def _occurring(reasons: Mapping[str, Count]) -> tuple[tuple[str, Count], ...]:
 
 
 def _count(questions: Sequence[QuerySet[AuditEvent]]) -> list[Count]:
-    """Count the rows of each question, all in one statement."""
+    """Count the rows of each query, all in one statement."""
     parts: list[str] = []
     parameters: list[Any] = []
     for number, events in enumerate(questions):
-        # One more than is told, to know that there are more.
+        # One more than is shown, to know whether there are more.
         bounded = events.order_by().values("id")[: COUNT_LIMIT + 1]
         sql, values = bounded.query.sql_with_params()
         parts.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS rows_{number}")  # noqa: S608

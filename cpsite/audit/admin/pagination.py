@@ -1,4 +1,4 @@
-"""Pages over a table too large to count."""
+"""Pagination of a table that is too large to count."""
 
 from functools import cached_property
 from typing import cast
@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 
 from cpsite.audit.models import AuditEvent
 
-#: Rows that a list can be paged through. Further ones are reached by filter, date or search.
+#: Rows that a list can page through. Filters, dates and the search reach further ones.
 COUNT_LIMIT = 10_000
 
 
 class BoundedCountPaginator(Paginator[AuditEvent]):
-    """Counts at most COUNT_LIMIT rows, so that a page costs the same on any size of table."""
+    """Counts at most COUNT_LIMIT rows, so that a page costs the same for any size of table."""
 
     @cached_property
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""A small bar chart as SVG, made here, so that the page needs neither scripts nor a library."""
+"""A small bar chart as SVG. Made here, so that the page needs neither scripts nor a library."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,9 +13,9 @@ _HEIGHT: Final = 32
 
 
 def sparkline(name: str, numbers: Sequence[int]) -> SafeString:
-    """Draw a bar for each number, the tallest as high as the picture; `name` is its kind.
+    """Draw a bar for each number, the tallest as high as the picture; `name` is the kind of event.
 
-    For those who do not see it, it is named and described; the page has the numbers in a table.
+    It has a title and a description for screen readers; the page has the numbers in a table.
     """
     most = max(numbers, default=0)
     bars = format_html_join(
@@ -46,5 +46,5 @@ def sparkline(name: str, numbers: Sequence[int]) -> SafeString:
 
 
 def _height(number: int, most: int) -> int:
-    # What happened at all must show beside what happened much.
+    # Even a small number must be visible beside a large one.
     return max(2, round(number / most * _HEIGHT)) if number else 0

@@ -1,4 +1,4 @@
-"""What the page of accepted messages that are not stored shows."""
+"""The page of accepted messages that are not stored."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ from cpsite.audit.history import MessageHistory
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
 from cpsite.moments import readable
 
-#: What the page offers, by the seconds since a message was accepted.
+#: The choices of the page: seconds since a message was accepted, and their label.
 GRACES: Final = {
     int(GRACE.total_seconds()): "1 minute",
     300: "5 minutes",
@@ -22,8 +22,8 @@ GRACES: Final = {
 def context(request: HttpRequest) -> dict[str, Any]:
     """Return what the template `admin/audit/waiting.html` shows.
 
-    The query's `older` is one of GRACES, and its `after` what `_written` writes. Raises Http404 for
-    another `after`.
+    In the query, `older` is a key of GRACES and `after` a result of `_written`. Raises Http404 for
+    any other `after`.
     """
     asked = request.GET.get("older", "")
     seconds = int(asked) if asked in map(str, GRACES) else int(GRACE.total_seconds())
@@ -56,12 +56,12 @@ def _row(history: MessageHistory, now: datetime) -> dict[str, Any]:
 
 
 def _written(place: Place | None) -> str:
-    """Write a place for the address of the page that goes on there."""
+    """Return a place as text, for the link to the page that goes on there."""
     return f"{place.occurred_at.timestamp():.6f}-{place.event_id}" if place else ""
 
 
 def _place(text: str) -> Place | None:
-    """Read what _written wrote. Raises Http404 for anything else."""
+    """Read a result of `_written`. Raises Http404 for anything else."""
     if not text:
         return None
     moment, _, event_id = text.partition("-")

@@ -114,7 +114,7 @@ def test_the_list_leads_to_the_message(admin_client, events):
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_kinds_are_told_in_words(admin_client, kind):
+def test_kinds_are_shown_as_words(admin_client, kind):
     AuditEvent.objects.create(kind=kind)
     page = admin_client.get(LIST).content.decode()
     assert f'<span aria-hidden="true">{display._SIGNS[kind]}</span> {kind.value}</span>' in page
@@ -228,7 +228,7 @@ def test_the_questions_asked_most_are_links_and_tell_which_is_asked(admin_client
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "shown"),
     [
         ("", "Nothing has happened yet"),
         ("?q=%3Cb%3E", "Nothing is found for “&lt;b&gt;”"),
@@ -236,8 +236,8 @@ def test_the_questions_asked_most_are_links_and_tell_which_is_asked(admin_client
         ("?since=1h", "No event fits these filters"),
     ],
 )
-def test_an_empty_list_says_why(admin_client, query, told):
-    assert told in admin_client.get(LIST + query).content.decode()
+def test_an_empty_list_says_why(admin_client, query, shown):
+    assert shown in admin_client.get(LIST + query).content.decode()
 
 
 def test_an_event_has_no_history_of_changes(admin_client, events):

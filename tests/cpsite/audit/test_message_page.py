@@ -1,4 +1,4 @@
-"""The page of one message: where it is, and all that happened to it."""
+"""The page of one message: its status and all of its events."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def test_what_failed_leads_to_the_dead_letters(admin_client):
     event(Kind.ACCEPTED)
     event(Kind.FAILED, 1, reason="aws_AccessDenied", attempts=1)
     page = text(admin_client)
-    assert "given up: <code>aws_AccessDenied</code>" in page
+    assert "attempt to store it failed: <code>aws_AccessDenied</code>" in page
     assert f'href="{DEAD_LETTERS}">dead letters</a>' in page
 
 
@@ -77,7 +77,7 @@ def test_what_waits_says_for_how_long_and_what_is_not_known(admin_client):
     assert "events of a killed process are lost" in page
 
 
-def test_one_whose_accepted_event_was_lost_is_told_all_the_same(admin_client):
+def test_one_whose_accepted_event_was_lost_is_shown_all_the_same(admin_client):
     event(Kind.STORED, 2, object_key=KEY)
     page = text(admin_client)
     assert "It is in S3, 2.0 s after it was accepted." in page

@@ -1,4 +1,4 @@
-"""The figures above the list: right, bounded, and not asked for anew by everybody who looks."""
+"""The figures above the list: correct, bounded and cached."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -84,9 +84,9 @@ def test_the_list_shows_them_with_links_and_a_table(admin_client):
     assert page.count("<tr><th scope") == 1 + 24
 
 
-def test_what_is_accepted_and_not_stored_is_told(admin_client):
+def test_what_is_accepted_and_not_stored_is_shown(admin_client):
     page = admin_client.get(LIST).content.decode()
-    assert "all that was accepted more than a minute ago is stored" in page
+    assert "every message accepted more than a minute ago is stored" in page
     cache.clear()
     AuditEvent.objects.create(
         kind=Kind.ACCEPTED,
@@ -102,7 +102,7 @@ def test_who_filters_or_searches_sees_what_is_found_first(admin_client):
     assert "The last 24 hours</h2>" not in admin_client.get(f"{LIST}?q=x").content.decode()
 
 
-def test_hours_are_told_from_when_they_began():
+def test_hours_are_shown_by_their_start():
     make(Kind.FAILED, 5)
     at = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
     (latest, counts), *_, (oldest, _) = overview._read(at).hours

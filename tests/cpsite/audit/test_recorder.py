@@ -29,7 +29,7 @@ def slept():
 @pytest.fixture
 def recorder(slept):
     yield AuditRecorder(sleep=slept.append)
-    # What closes the connection of a thread that has ended: PostgreSQL drops no database in use.
+    # Close the connection of a thread that has ended: PostgreSQL drops no database in use.
     gc.collect()
 
 
@@ -177,7 +177,7 @@ def test_close_without_use_does_nothing(recorder):
 
 @pytest.mark.django_db(transaction=True)
 def test_what_is_not_written_in_time_is_logged_at_close(recorder, monkeypatch, lost):
-    """A database that hangs must not hang the process, and what it held is not forgotten."""
+    """A hanging database must not hang the process, and the events are logged as lost."""
     monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
     hanging, go_on = threading.Event(), threading.Event()
 
@@ -220,7 +220,7 @@ def test_an_unforeseen_error_does_not_end_the_thread(recorder, monkeypatch, lost
         if "audit_event_lost" in caplog.text:  # which is written after it was counted
             break
         time.sleep(0.01)
-    assert not recorder._in_hand  # or a close would count it once more
+    assert not recorder._in_flight  # or a close would count it once more
     recorder.record(_event(client="second"))
     recorder.close()
     assert [event.client for event in AuditEvent.objects.all()] == ["second"]

@@ -16,7 +16,7 @@ migration = import_module("cpsite.audit.migrations.0002_roles")
 EVENTS = "/admin/audit/auditevent/"
 LETTERS = "/admin/uploader/deadletterentry/"
 VIEW = {"audit.view_auditevent", "uploader.view_deadletterentry"}
-#: What the migration asks of a schema editor, which SQLite gives to no transaction.
+#: The part of a schema editor that the migration uses. SQLite allows none in a transaction.
 EDITOR = SimpleNamespace(connection=connection)
 REDRIVE = {"uploader.redrive_deadletterentry"}
 

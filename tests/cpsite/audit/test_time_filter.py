@@ -59,7 +59,7 @@ def test_from_and_until_are_utc_unless_they_say_otherwise(admin_client, query, e
 
 
 @pytest.mark.parametrize("query", [{"since": "5y"}, {"from": "yesterday"}, {"until": "<b>"}])
-def test_what_is_no_time_is_told_and_hides_nothing(admin_client, ages, query):
+def test_an_invalid_time_is_reported_and_hides_nothing(admin_client, ages, query):
     answer = admin_client.get(LIST, query, follow=True)
     assert len(answer.context["cl"].result_list) == len(ages)
     page = answer.content.decode()

@@ -1,4 +1,4 @@
-"""`manage.py trace`: what became of a message."""
+"""`manage.py trace`: what happened to a message."""
 
 import gzip
 import json
@@ -114,7 +114,7 @@ def test_an_intact_object_is_verified(storage, capsys, key, content):
 
 
 @pytest.mark.parametrize("content", [BODY.replace(b"zwei", b"two"), b"", None])
-def test_an_altered_or_missing_object_is_told(storage, capsys, content):
+def test_an_altered_or_missing_object_is_reported(storage, capsys, content):
     if content is not None:
         storage.save(KEY, ContentFile(content))
     verdict = "missing" if content is None else "altered"
@@ -172,7 +172,7 @@ def test_what_is_no_id_is_a_usage_error():
         call_command("trace", "message-7")
 
 
-def test_a_database_that_is_away_is_told_without_its_address(monkeypatch):
+def test_an_unavailable_database_is_reported_without_its_address(monkeypatch):
     def fail(_message_id):
         raise OperationalError("postgresql://user:password@host/name")
 

@@ -1,4 +1,4 @@
-"""What was accepted and is not stored: in bounded looks, each of which says how far it came."""
+"""Accepted messages that are not stored: found in bounded scans, each of which says its end."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -54,7 +54,7 @@ def test_neither_the_youngest_nor_those_of_yesterday_are_looked_at():
 
 
 def test_a_stored_event_before_the_window_counts():
-    """A stored event is looked for by message, whenever it was: clocks of two hosts differ."""
+    """A stored event counts at any time, because the clocks of two hosts differ."""
     message_id = message(3_600)
     AuditEvent.objects.create(
         kind=Kind.STORED, message_id=message_id, occurred_at=NOW - timedelta(days=2)
@@ -62,8 +62,8 @@ def test_a_stored_event_before_the_window_counts():
     assert ids(find_waiting(NOW)) == []
 
 
-def all_looks(**options):
-    """Go on from look to look; return what each found."""
+def all_scans(**options):
+    """Scan until nothing is left; return what each scan found."""
     found = [find_waiting(NOW, **options)]
     while found[-1].next_place:
         found.append(find_waiting(NOW, place=found[-1].next_place, **options))
@@ -71,7 +71,7 @@ def all_looks(**options):
     return found
 
 
-def test_a_look_is_bounded_and_the_next_goes_on_there(monkeypatch):
+def test_a_scan_is_bounded_and_the_next_continues_it(monkeypatch):
     monkeypatch.setattr(unstored, "SCAN_LIMIT", 3)
     monkeypatch.setattr(unstored, "_CHUNK", 2)
     expected = []
@@ -80,16 +80,16 @@ def test_a_look_is_bounded_and_the_next_goes_on_there(monkeypatch):
             message(age, Kind.STORED)
         else:
             expected.append(message(age))
-    looks = all_looks()
+    looks = all_scans()
     assert [look.looked_at for look in looks] == [3, 3, 2]
     assert [message_id for look in looks for message_id in ids(look)] == expected
 
 
-def test_a_full_page_ends_a_look_and_loses_none(monkeypatch):
+def test_a_full_page_ends_a_scan_and_loses_none(monkeypatch):
     monkeypatch.setattr(unstored, "FOUND_LIMIT", 2)
     monkeypatch.setattr(unstored, "_CHUNK", 3)
     expected = [message(age) for age in range(100, 107)]
-    looks = all_looks()
+    looks = all_scans()
     assert [len(look.messages) for look in looks] == [2, 2, 2, 1]
     assert [message_id for look in looks for message_id in ids(look)] == expected
 
@@ -97,12 +97,12 @@ def test_a_full_page_ends_a_look_and_loses_none(monkeypatch):
 def test_messages_of_the_same_microsecond_are_each_seen_once(monkeypatch):
     monkeypatch.setattr(unstored, "SCAN_LIMIT", 2)
     expected = {message(100) for _ in range(5)}
-    seen = [message_id for look in all_looks() for message_id in ids(look)]
+    seen = [message_id for look in all_scans() for message_id in ids(look)]
     assert len(seen) == 5
     assert set(seen) == expected
 
 
-def test_a_look_takes_few_statements(django_assert_max_num_queries):
+def test_a_scan_takes_few_statements(django_assert_max_num_queries):
     AuditEvent.objects.bulk_create(
         AuditEvent(
             kind=kind, message_id=uuid.UUID(int=number), occurred_at=NOW - timedelta(hours=1)
@@ -120,8 +120,8 @@ def test_the_page_lists_them_with_their_ways(admin_client):
     assert f"/message/{message_id}/" in page
     assert "2.0 h" in page
     assert "aws_SlowDown" in page
-    assert "all of the last 24 hours, but those of the last 1 minute." in page
-    assert "may be in S3 all the same" in page
+    assert "all of the last 24 hours, except those of the last 1 minute." in page
+    assert "may already be in S3" in page
 
 
 @pytest.mark.parametrize(("older", "count"), [("60", 2), ("300", 1), ("3600", 0), ("bogus", 2)])

@@ -1,4 +1,4 @@
-"""The admin's page of dead letters, against a real SQS API."""
+"""The admin's dead-letter queue page, against a real SQS API."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -14,13 +14,13 @@ PAGE = "/admin/uploader/deadletterentry/"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Do not wait for letters that may yet come."""
+    """Do not wait for letters that may still arrive."""
     monkeypatch.setattr("cpsite.dead_letters.queue.WAIT_SECONDS", 0)
 
 
 @pytest.fixture
 def letter(queue):
-    """A message of alice's, refused by S3, and a stranger's."""
+    """A message of alice's, refused by S3, and a foreign one."""
     message = factories.message()
     queue.client.send_message(
         QueueUrl=queue.dlq_url, MessageBody=factories.kombu_envelope(message.encode())
@@ -52,12 +52,12 @@ def _ids(answer):
 
 
 def test_letters_are_shown_without_content_and_stay(viewer, queue, letter):
-    for _ in range(2):  # looking hides nothing for longer than it takes
+    for _ in range(2):  # the page hides letters only while it reads them
         answer = viewer.get(PAGE)
         text = answer.content.decode()
         assert len(_ids(answer)) == 2
-        for told in (str(letter.message_id), "alice", "aws_AccessDenied", "undecodable"):
-            assert told in text
+        for shown in (str(letter.message_id), "alice", "aws_AccessDenied", "undecodable"):
+            assert shown in text
         assert "private" not in text
         assert "trois" not in text
     assert queue.count(dead=True) == {"visible": 2, "in_flight": 0}
@@ -77,13 +77,13 @@ def test_ticked_ones_are_sent_back_and_audited(operator, queue, letter, audit, c
     assert (line.user, line.letters) == ("operator", 1)
 
 
-def test_one_that_is_gone_is_told(operator, queue, letter):
+def test_one_that_is_gone_is_reported(operator, queue, letter):
     answer = operator.post(PAGE, {"letter": ["no-such-letter"]}, follow=True)
     assert "1 are not here any more" in answer.content.decode()
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_nothing_ticked_is_told(operator, queue, letter):
+def test_nothing_ticked_is_reported(operator, queue, letter):
     answer = operator.post(PAGE, follow=True)
     assert "No dead letter is ticked" in answer.content.decode()
 
@@ -105,13 +105,13 @@ def test_an_empty_queue_says_so(operator, queue):
     assert "There are no dead letters" in operator.get(PAGE).content.decode()
 
 
-def test_letters_in_somebodys_hand_are_told(operator, queue, letter):
+def test_letters_in_flight_are_reported(operator, queue, letter):
     queue.client.receive_message(
         QueueUrl=queue.dlq_url, MaxNumberOfMessages=10, VisibilityTimeout=60
     )
     text = operator.get(PAGE).content.decode()
-    assert "There are no dead letters to be seen" in text
-    assert "About 2 are in somebody" in text
+    assert "There are no visible dead letters" in text
+    assert "About 2 are in flight" in text
 
 
 def test_without_its_url_or_sqs_the_page_says_why(operator, queue, settings):
@@ -133,7 +133,7 @@ def test_a_page_has_an_end(operator, queue, monkeypatch):
     assert queue.count(dead=True) == {"visible": 15, "in_flight": 0}
 
 
-def test_what_cannot_be_sent_stays_and_is_told(operator, queue, letter, monkeypatch):
+def test_what_cannot_be_sent_stays_and_is_reported(operator, queue, letter, monkeypatch):
     monkeypatch.setattr(
         DeadLetterQueue,
         "_send",

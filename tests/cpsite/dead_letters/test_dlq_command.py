@@ -28,7 +28,7 @@ def _no_waiting(monkeypatch):
 
 @pytest.fixture
 def meddle(monkeypatch):
-    """Return a function that has calls of the client go through another function."""
+    """Return a function that routes calls of the client through another function."""
 
     def wrap(name, wrapper):
         make = dead_letter_queue.new_client
@@ -55,7 +55,7 @@ def _no_audit_log(monkeypatch):
 
 @pytest.fixture
 def dlq_run(capsys):
-    """Return a function that runs the command; it gives what it wrote to standard output."""
+    """Return a function that runs the command and returns its standard output."""
 
     def run(*arguments):
         capsys.readouterr()
@@ -168,8 +168,8 @@ def test_show_tells_all_but_the_content(queue, dlq_run):
     for _ in range(12):
         bury(queue, "private words")
     out = dlq_run("show", str(message.message_id).upper())
-    for told in (message.message_id, "alice", "2026-11-23 23:59:59", "aws_SlowDown"):
-        assert str(told) in out
+    for shown in (message.message_id, "alice", "2026-11-23 23:59:59", "aws_SlowDown"):
+        assert str(shown) in out
     assert "private" not in out
     assert queue.count(dead=True) == {"visible": 13, "in_flight": 0}
 
@@ -199,7 +199,7 @@ def test_show_with_body_has_the_content(queue, dlq_run, caplog):
     assert not any("private" in str(vars(record)) for record in caplog.records)
 
 
-def test_show_of_a_stranger(queue, dlq_run):
+def test_show_of_a_foreign_letter(queue, dlq_run):
     body = factories.kombu_envelope("private words")
     sqs_message_id = bury(queue, body)
     out = dlq_run("show", sqs_message_id)
@@ -278,11 +278,11 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(queue, dlq_run, audit
 
 
 def _drop_one(call, Entries, **arguments):  # noqa: N803 - boto3's name
-    """Send all but the first, and do not mention it."""
+    """Send all but the first, which the answer does not mention."""
     return call(Entries=Entries[1:], **arguments)
 
 
-def test_what_could_not_be_sent_is_told_and_exit_code_1(queue, meddle, capsys):
+def test_what_could_not_be_sent_is_reported_with_exit_code_1(queue, meddle, capsys):
     for number in range(3):
         bury(queue, f"letter {number}")
     meddle("send_message_batch", _drop_one)
@@ -293,7 +293,7 @@ def test_what_could_not_be_sent_is_told_and_exit_code_1(queue, meddle, capsys):
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
 
 
-def test_what_could_not_be_deleted_is_told_and_exit_code_1(queue, meddle):
+def test_what_could_not_be_deleted_is_reported_with_exit_code_1(queue, meddle):
     bury(queue, "hello")
     meddle("delete_message_batch", lambda call, **arguments: {"Successful": [], "Failed": []})
     with pytest.raises(CommandError, match="in both queues"):
@@ -315,7 +315,7 @@ def test_redriving_shows_no_content(queue, capsys, caplog):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_finishes_the_batch_in_hand(queue, meddle, capsys, audit, number):
+def test_the_first_signal_finishes_the_current_batch(queue, meddle, capsys, audit, number):
     for letter in range(25):
         bury(queue, f"letter {letter}")
 
@@ -325,9 +325,9 @@ def test_the_first_signal_finishes_the_batch_in_hand(queue, meddle, capsys, audi
 
     meddle("send_message_batch", interrupt)
     assert exit_code("redrive", "--all") == 128 + number
-    told = capsys.readouterr()
-    assert told.out == "Redriven 10, failed to send 0, left 0 of 10 looked at.\n"
-    assert "run again" in told.err
+    output = capsys.readouterr()
+    assert output.out == "Redriven 10, failed to send 0, left 0 of 10 looked at.\n"
+    assert "run again" in output.err
     assert queue.count()["visible"] == 10
     assert queue.count(dead=True) == {"visible": 15, "in_flight": 0}
     assert len(audit()) == 10
@@ -401,7 +401,7 @@ def test_signal_handlers_are_restored(queue, dlq_run):
 
 @pytest.mark.usefixtures("_no_audit_log")
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["list"], "2 dead letters."),
         (["show", str(factories.message().message_id)], "reason:         unknown"),
@@ -411,13 +411,13 @@ def test_signal_handlers_are_restored(queue, dlq_run):
     ],
 )
 def test_without_the_database_reasons_are_unknown_and_all_else_works(
-    queue, capsys, arguments, told
+    queue, capsys, arguments, expected
 ):
     bury(queue, factories.kombu_envelope(factories.message().encode()))
     bury(queue, "hello")
     call_command("dlq", *arguments)
     out, err = capsys.readouterr()
-    assert told in out
+    assert expected in out
     assert err.count("The audit log cannot be read (OperationalError)") == 1
     assert "private" not in out + err
 
@@ -436,7 +436,7 @@ def test_show_without_a_timeline_says_so(queue, capsys, monkeypatch):
 @pytest.mark.usefixtures("_no_audit_log")
 def test_a_reason_that_cannot_be_looked_up_redrives_nothing_and_fails(queue):
     bury_ours(queue)
-    with pytest.raises(CommandError, match="aws_SlowDown is not known"):
+    with pytest.raises(CommandError, match="not known which letters have the reason aws_SlowDown"):
         call_command("dlq", "redrive", "--reason", "aws_SlowDown")
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
 
@@ -483,7 +483,7 @@ def test_aws_out_of_reach_is_one_clear_line(queue, monkeypatch):
         call_command("dlq", "list")
 
 
-def test_letters_that_stay_hidden_are_told(queue, meddle, capsys):
+def test_letters_that_stay_hidden_are_reported(queue, meddle, capsys):
     bury(queue, "hello")
     meddle(
         "change_message_visibility_batch",
@@ -530,8 +530,8 @@ def test_progress_is_a_line_now_and_then(queue, capsys, monkeypatch):
     for number in range(45):
         bury(queue, f"letter {number}")
     call_command("dlq", "redrive", "--all")
-    told = [line for line in capsys.readouterr().err.splitlines() if "looked at" in line]
-    assert told == ["20 of about 45 looked at", "40 of about 45 looked at"]
+    output = [line for line in capsys.readouterr().err.splitlines() if "looked at" in line]
+    assert output == ["20 of about 45 looked at", "40 of about 45 looked at"]
 
 
 def test_progress_is_a_bar_on_a_terminal(queue, monkeypatch, capsys):

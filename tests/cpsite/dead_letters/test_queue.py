@@ -22,7 +22,7 @@ from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
 from uploader import storage
 
-STRANGERS = [
+FOREIGN_BODIES = [
     "private words",
     '{"properties": 1}',
     '{"properties": {"delivery_info": null}}',
@@ -47,7 +47,7 @@ def _no_waiting(monkeypatch):
 
 @pytest.fixture
 def meddle(monkeypatch):
-    """Return a function that has calls of the client go through another function."""
+    """Return a function that routes calls of the client through another function."""
 
     def wrap(name, wrapper):
         make = dead_letter_queue.new_client
@@ -64,7 +64,7 @@ def meddle(monkeypatch):
 
 
 def bury(queue, body, **arguments):
-    """Put a message among the dead letters; return SQS's id of it."""
+    """Put a message into the dead-letter queue; return its SQS id."""
     sent = queue.client.send_message(QueueUrl=queue.dlq_url, MessageBody=body, **arguments)
     return sent["MessageId"]
 
@@ -95,7 +95,7 @@ def failed(message, reason, **changes):
 
 
 def come_back(queue):
-    """What SQS does with hidden letters once their time is up."""
+    """Do what SQS does with hidden letters when their visibility timeout ends."""
     for message in (
         sqs_backends["123456789012"]["us-east-1"].queues[queue.dlq_url.rpartition("/")[2]]._messages
     ):
@@ -127,18 +127,18 @@ def test_a_letter_has_the_attributes_of_its_message(queue):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("body", STRANGERS, ids=range(len(STRANGERS)))
-def test_a_strangers_bytes_are_a_letter_and_harm_no_neighbour(queue, body):
+@pytest.mark.parametrize("body", FOREIGN_BODIES, ids=range(len(FOREIGN_BODIES)))
+def test_foreign_bytes_are_a_letter_and_harm_no_other_one(queue, body):
     message = bury_ours(queue)
     sqs_message_id = bury(queue, body)
     letters = {letter.message_id: letter for letter in read_all()}
     assert letters.keys() == {message.message_id, None}
-    stranger = letters[None]
-    assert (stranger.sqs_message_id, stranger.reason) == (sqs_message_id, "undecodable")
-    assert (stranger.client, stranger.accepted_at, stranger.message) == ("", None, None)
-    assert stranger.payload == body.encode()
-    assert stranger.error
-    assert "private" not in stranger.error
+    foreign = letters[None]
+    assert (foreign.sqs_message_id, foreign.reason) == (sqs_message_id, "undecodable")
+    assert (foreign.client, foreign.accepted_at, foreign.message) == ("", None, None)
+    assert foreign.payload == body.encode()
+    assert foreign.error
+    assert "private" not in foreign.error
 
 
 def test_what_even_kombu_did_not_foresee_is_a_letter(queue, monkeypatch):
@@ -265,7 +265,7 @@ def test_letters_are_put_back_whatever_ends_the_reading(queue, error):
     assert queue.count(dead=True) == {"visible": 12, "in_flight": 0}
 
 
-def test_what_cannot_be_put_back_is_told_and_comes_back_by_itself(queue, meddle, caplog):
+def test_what_cannot_be_released_is_reported_and_comes_back_by_itself(queue, meddle, caplog):
     bury(queue, "private words")
 
     def refuse(call, **arguments):
@@ -313,13 +313,13 @@ def test_the_depth_counts_visible_and_hidden_ones(queue):
 def test_a_letter_is_selected_by_either_id(queue):
     message = bury_ours(queue)
     bury(queue, "hello")
-    ours, stranger = sorted(read_all(), key=lambda letter: letter.message is None)
+    ours, foreign = sorted(read_all(), key=lambda letter: letter.message is None)
     selection = Selection(ids=[str(message.message_id).upper(), "no-such-id"])
     assert selection.takes(ours)
-    assert not selection.takes(stranger)
+    assert not selection.takes(foreign)
     assert selection.missing == {"no-such-id"}
     assert not selection.is_complete()
-    assert Selection(ids=[stranger.sqs_message_id]).takes(stranger)
+    assert Selection(ids=[foreign.sqs_message_id]).takes(foreign)
 
 
 @pytest.mark.django_db
@@ -355,7 +355,7 @@ def test_a_reason_that_could_not_be_asked_for_is_not_unknown(queue, monkeypatch)
 
 @pytest.mark.django_db
 def test_redriven_letters_are_on_the_queue_byte_for_byte_and_nowhere_else(queue):
-    bodies = [*STRANGERS, factories.kombu_envelope(factories.message().encode())]
+    bodies = [*FOREIGN_BODIES, factories.kombu_envelope(factories.message().encode())]
     for body in bodies:
         bury(queue, body)
     counts = redrive_all()
@@ -409,7 +409,7 @@ def test_a_limit_bounds_what_goes_back(queue):
 
 
 def test_a_letter_is_deleted_only_after_it_is_sent(queue, meddle):
-    """Order is the promise: at each moment the message is in one of the queues at least."""
+    """At each moment the message must be in at least one of the queues."""
     bury(queue, "hello")
     seen = []
 
@@ -459,7 +459,7 @@ def test_batches_are_as_large_as_sqs_takes(queue, meddle, size, attributes):
 
 
 def _drop_one(call, Entries, **arguments):  # noqa: N803 - boto3's name
-    """Send all but the first, and do not mention it."""
+    """Send all but the first, which the answer does not mention."""
     return call(Entries=Entries[1:], **arguments)
 
 
@@ -470,7 +470,7 @@ def _refuse_one(call, Entries, **arguments):  # noqa: N803 - boto3's name
 
 
 def _garble_one(call, Entries, **arguments):  # noqa: N803 - boto3's name
-    """Answer as if something else had been sent."""
+    """Answer as if another body had been sent."""
     answer = call(Entries=Entries[1:], **arguments)
     receipt = {"Id": Entries[0]["Id"], "MessageId": "m", "MD5OfMessageBody": "0" * 32}
     return answer | {"Successful": [*answer["Successful"], receipt]}
@@ -547,7 +547,7 @@ def test_a_failed_delete_means_it_is_in_both_and_stored_once(queue, bucket, medd
 
 
 def test_when_nothing_can_be_deleted_it_ends_at_once(queue, meddle):
-    """Else all letters would be sent, and none would leave."""
+    """Otherwise all letters would be sent, and none deleted."""
     for number in range(25):
         bury(queue, f"letter {number}")
 
@@ -565,7 +565,7 @@ def test_when_nothing_can_be_deleted_it_ends_at_once(queue, meddle):
 
 
 class Killed(BaseException):
-    """Stands for kill -9: what follows in the process must not happen either."""
+    """Stands for kill -9: nothing that follows in the process may happen."""
 
 
 @pytest.mark.django_db
@@ -604,7 +604,7 @@ def test_running_twice_finds_nothing_more_to_do(queue, audit):
     assert len(audit()) == 1
 
 
-def test_a_stop_ends_it_after_the_batch_in_hand(queue, meddle):
+def test_a_stop_ends_it_after_the_current_batch(queue, meddle):
     for number in range(5):
         bury(queue, f"{number}" + "x" * 500_000)  # two of them are a batch
     stops = []
@@ -622,11 +622,11 @@ def test_a_stop_ends_it_after_the_batch_in_hand(queue, meddle):
     assert queue.count(dead=True) == {"visible": 3, "in_flight": 0}
 
 
-# --- Not chasing its own tail ----------------------------------------------------------------
+# --- Not sending back the same letter twice --------------------------------------------------
 
 
 def _send_to_die(queue):
-    """Return a send after which SQS moves what was sent to the dead letters, the first two."""
+    """Return a send after which SQS moves the first two sent messages to the dead-letter queue."""
     times = [1, 2]
 
     def send(call, **arguments):
@@ -709,7 +709,7 @@ def test_each_redrive_is_audited(queue, audit):
     assert event.payload_sha256 == sha256(message.encode().encode()).hexdigest()
 
 
-def test_the_redrive_of_a_stranger_is_audited_without_an_id(queue, audit):
+def test_the_redrive_of_a_foreign_letter_is_audited_without_an_id(queue, audit):
     bury(queue, "private words")
     redrive_all()
     (event,) = audit()
@@ -745,12 +745,12 @@ def test_there_is_one_log_line_a_letter_without_content(queue, caplog):
     message = bury_ours(queue, data=factories.fields(field1="private"))
     sqs_message_id = bury(queue, "private words")
     redrive_all()
-    ours, stranger = sorted(
+    ours, foreign = sorted(
         (record for record in caplog.records if record.getMessage() == "message_redriven"),
         key=lambda record: record.message_id is None,
     )
     assert (ours.message_id, ours.reason) == (str(message.message_id), "unknown")
-    assert (stranger.sqs_message_id, stranger.reason) == (sqs_message_id, "undecodable")
+    assert (foreign.sqs_message_id, foreign.reason) == (sqs_message_id, "undecodable")
     assert not any("private" in str(vars(record)) for record in caplog.records)
 
 

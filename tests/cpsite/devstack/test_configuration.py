@@ -120,7 +120,7 @@ def test_saved_secrets_are_plain_json(read, tmp_path):
     assert configuration.ADMIN == "admin"
 
 
-def test_others_are_told_what_a_running_stack_was_given(read, tmp_path, monkeypatch):
+def test_other_commands_use_what_a_running_stack_was_given(read, tmp_path, monkeypatch):
     config = read(PORT="18000")
     configuration.remember(config)
     monkeypatch.delenv("PORT", raising=False)
@@ -128,7 +128,7 @@ def test_others_are_told_what_a_running_stack_was_given(read, tmp_path, monkeypa
     monkeypatch.delenv("API_TOKENS", raising=False)
     assert configuration.recall(tmp_path)
     assert os.environ["PORT"] == "18000"
-    assert os.environ["AWS_PORT"] == "14566"  # what the caller says wins
+    assert os.environ["AWS_PORT"] == "14566"  # the caller's value takes precedence
     assert os.environ["API_TOKENS"] == config.api_tokens
     configuration.forget(config)
     assert not configuration.recall(tmp_path)

@@ -115,7 +115,7 @@ def test_only_integrations_differ_from_productions_alertmanager():
     assert alertmanager_configuration("local")["receivers"] == [{"name": "sns"}]
 
 
-def test_a_value_that_only_terraform_knows_is_told(monkeypatch):
+def test_a_value_that_only_terraform_knows_is_reported(monkeypatch):
     monkeypatch.delitem(monitoring_files._PLACEHOLDERS, "topic_arn")
     with pytest.raises(KeyError, match="topic_arn"):
         alertmanager_configuration("local")
@@ -125,22 +125,22 @@ def test_a_value_that_only_terraform_knows_is_told(monkeypatch):
     ("missing", "name"),
     [("prometheus", "Prometheus"), ("prometheus-alertmanager", "Alertmanager")],
 )
-def test_a_program_that_is_missing_is_told_with_the_way_to_get_it(
+def test_a_missing_program_is_reported_with_the_way_to_get_it(
     missing, name, environment, tmp_path, capsys
 ):
     (tmp_path / "bin" / missing).unlink()
     assert monitoring.main(["--state", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert f"{name} is not installed" in told
-    assert "apt-get install" in told
-    assert "brew" in told
+    output = capsys.readouterr().err
+    assert f"{name} is not installed" in output
+    assert "apt-get install" in output
+    assert "brew" in output
 
 
 def test_without_make_run_it_says_so(environment, tmp_path, capsys):
     assert monitoring.main(["--state", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert f"127.0.0.1:{environment['VALIDATOR_METRICS_PORT']}/metrics" in told
-    assert "is `make run` running?" in told
+    output = capsys.readouterr().err
+    assert f"127.0.0.1:{environment['VALIDATOR_METRICS_PORT']}/metrics" in output
+    assert "is `make run` running?" in output
 
 
 def test_a_busy_port_is_named(environment, tmp_path, capsys):
@@ -148,9 +148,9 @@ def test_a_busy_port_is_named(environment, tmp_path, capsys):
         for name in ("VALIDATOR_METRICS_PORT", "UPLOADER_METRICS_PORT", "PROMETHEUS_PORT"):
             answering.enter_context(_answering(int(environment[name])))
         assert monitoring.main(["--state", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert f"Port {environment['PROMETHEUS_PORT']} on 127.0.0.1 is in use" in told
-    assert "make monitoring" in told
+    output = capsys.readouterr().err
+    assert f"Port {environment['PROMETHEUS_PORT']} on 127.0.0.1 is in use" in output
+    assert "make monitoring" in output
 
 
 @pytest.mark.end_to_end

@@ -58,13 +58,13 @@ def test_start_waits_until_the_child_is_ready(make_child, tmp_path):
     assert child.is_alive
 
 
-def test_a_child_that_ends_before_it_is_ready_is_told_with_its_last_lines(make_child):
+def test_a_child_that_ends_before_it_is_ready_is_reported_with_its_last_lines(make_child):
     child = make_child("print('out of cheese'); raise SystemExit(3)", is_ready=lambda: False)
     with pytest.raises(ChildFailed, match=r"(?s)child ended with status 3.*out of cheese"):
         _supervise(child).start(child)
 
 
-def test_a_child_that_is_never_ready_is_told(make_child):
+def test_a_child_that_is_never_ready_is_reported(make_child):
     child = make_child(FOREVER, is_ready=lambda: False, ready_within=0.3)
     with pytest.raises(ChildFailed, match="not ready within"):
         _supervise(child).start(child)
@@ -196,7 +196,7 @@ def test_what_a_process_needs_is_done_in_each_of_its_lives(make_child):
     assert len(prepared) == 2
 
 
-def test_telling_nobody_is_no_error(monkeypatch):
+def test_a_line_to_a_closed_terminal_is_no_error(monkeypatch):
     def broken(*args, **kwargs):
         raise BrokenPipeError
 

@@ -11,7 +11,7 @@ from tests.waiting import wait_for
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
-#: Starts two children that compute and hold a large part in common, and replaces one on SIGUSR1.
+#: Starts two children that compute and share much memory; replaces one on SIGUSR1.
 MASTER = """
 import os, signal, time
 held = bytearray(64 * 1024 * 1024)
@@ -64,9 +64,9 @@ def test_all_processes_count_as_one(master):
         "process_max_fds",
         "process_start_time_seconds",
     }
-    # Three times 64 MiB that are the same 64 MiB.
+    # All three processes share the same 64 MiB.
     assert 64 * 1024**2 < found["process_resident_memory_bytes"] < 128 * 1024**2
-    # Of the one that has the most.
+    # Of the process that has the most.
     assert 50 < found["process_open_fds"] < 70
     assert found["process_open_fds"] < found["process_max_fds"]
     started = Path(f"/proc/{master.pid}").stat().st_ctime
@@ -87,7 +87,7 @@ def write(proc, pid, *, parent, own=0, reaped=0, children=()):
     """What /proc has of a process, in ticks."""
     directory = proc / str(pid)
     (directory / "fd").mkdir(parents=True, exist_ok=True)
-    # proc(5): state, parent, then eight that nobody asks for, and so on.
+    # proc(5): state, parent, then eight fields that are not used, and so on.
     fields = ["S", parent, *[0] * 9, own, 0, reaped, 0, *[0] * 4, 500, 0, 7]
     (directory / "stat").write_text(f"{pid} (a (strange) name) {' '.join(map(str, fields))}\n")
     (directory / "limits").write_text(
@@ -105,7 +105,7 @@ def proc(tmp_path):
     return tmp_path
 
 
-def test_strangers_do_not_count(proc):
+def test_foreign_processes_do_not_count(proc):
     usage = ServiceProcesses(10, proc=proc).usage()
     assert usage.cpu_seconds == 1300 / TICKS
     assert usage.started_at == 1_000_000 + 500 / TICKS

@@ -27,7 +27,7 @@ def files(root, **texts):
 
 @pytest.fixture
 def agent(monkeypatch, cgroups):
-    """ECS's agent: set `answer` to what it says."""
+    """The ECS agent: set `answer` to what it should return."""
 
     class Agent(BaseHTTPRequestHandler):
         answer = b""

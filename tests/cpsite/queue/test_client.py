@@ -1,4 +1,4 @@
-"""Our transport against a real SQS API: what it delivers, and what it refuses to swallow."""
+"""Our transport against a real SQS API: what it delivers, and which errors it raises."""
 
 import json
 
@@ -57,7 +57,7 @@ def _receive_all(receiver, expected):
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
-def test_poison_harms_no_neighbour(receiver, queue, poison):
+def test_poison_harms_no_other_message(receiver, queue, poison):
     good = factories.message().encode()
     for body in (good, poison, good):
         queue.send(factories.kombu_envelope(body) if body is good else poison)
@@ -111,8 +111,8 @@ def test_closing_leaves_messages_to_the_visibility_timeout(receiver, queue):
     assert queue.count() == {"visible": 0, "in_flight": 1}
 
 
-def test_a_stranger_cannot_say_in_our_name_why_it_is_unreadable(receiver, queue):
-    """The reason is logged, and theirs could be anything."""
+def test_a_foreign_message_cannot_set_the_reason_why_it_is_unreadable(receiver, queue):
+    """The reason is logged, and untrusted text must not be."""
     headers = {"cpsite-undecodable": "private words"}
     queue.send(factories.kombu_envelope("x", headers=headers))
     (delivery,) = _receive_all(receiver, 1)

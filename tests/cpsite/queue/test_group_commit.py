@@ -9,7 +9,7 @@ from tests.waiting import wait_for
 
 
 class Recorder:
-    """A commit that notes its batches, and can be held up."""
+    """A commit that records its batches and can be blocked."""
 
     def __init__(self):
         self.batches = []
@@ -38,7 +38,7 @@ def make(commit, **changes):
 
 
 def start(group, *items, sizes=None):
-    """Submit each item from a thread of its own; return the threads and their errors by item."""
+    """Submit each item from its own thread; return the threads and their errors by item."""
     errors = {}
 
     def run(number, item):
@@ -126,7 +126,7 @@ def test_a_batch_that_is_full_by_size_does_not_wait_for_the_call_under_way():
 
 
 def test_whoever_led_others_for_too_long_has_no_turn_any_more():
-    """Or its wait would begin anew after each batch that it leads."""
+    """Otherwise its wait would start again after each batch that it leads."""
     commit = Recorder()
     group = make(commit, max_entries=1, max_wait_seconds=0.3)
     commit.go_on.clear()

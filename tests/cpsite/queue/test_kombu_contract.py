@@ -1,4 +1,4 @@
-"""Pins the behaviour of Kombu that we build on, documented or not.
+"""Pins the behaviour of Kombu that we depend on, documented or not.
 
 When an upgrade of Kombu fails here, read `cpsite/queue/` and `uploader/receiver.py`
 against its new source before moving the pin.
@@ -23,7 +23,7 @@ from uploader.receiver import Receiver
 
 
 class RecordingClient:
-    """Stands where boto3's client stands, to see exactly what Kombu asks of it."""
+    """Replaces boto3's client, to record exactly what Kombu calls."""
 
     def __init__(self, *, receive=(), error=None):
         self.calls = []
@@ -105,7 +105,7 @@ def test_a_failed_send_reaches_the_caller(recorded):
 )
 def test_an_answer_that_is_not_sqs_confirming_this_body_is_no_success(recorded, answer):
     client = client_module.Client(
-        type("Stranger", (), {"send_message": lambda self, **kwargs: answer})()
+        type("OtherServer", (), {"send_message": lambda self, **kwargs: answer})()
     )
     with pytest.raises(client_module.SendUnconfirmed):
         client.send_message(QueueUrl="q", MessageBody="x")

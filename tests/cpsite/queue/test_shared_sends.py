@@ -1,4 +1,4 @@
-"""Sends that share a batch: each gets its own verdict, whatever SQS says of the others."""
+"""Sends that share a batch: each gets its own outcome, whatever the outcomes of the others are."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def _receipt(body):
 
 
 class ScriptedSqs:
-    """Answers batches as a test says, which no emulator can be told to do."""
+    """Answers batches as a test defines, which no emulator can do."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -64,7 +64,7 @@ class ScriptedSqs:
 
 
 def send_together(scripted, *bodies):
-    """Send `bodies` while another send is under way; return each one's error, or None."""
+    """Send `bodies` while another send is in progress; return the error of each, or None."""
     client = Client(scripted)
     outcomes = {}
 
@@ -81,7 +81,7 @@ def send_together(scripted, *bodies):
     for number, body in enumerate(bodies, start=1):
         threads.append(threading.Thread(target=send, args=(body,)))
         threads[-1].start()
-        # Those that fill a batch by their size do not wait.
+        # Messages whose size fills a batch do not wait.
         while len(client._sends._waiting) + sum(map(len, scripted.batches)) < number:
             time.sleep(0.001)
     scripted.go_on.set()
@@ -226,7 +226,7 @@ def test_concurrent_publishers_share_batches_on_a_real_queue(queue):
 def test_a_process_forked_in_the_middle_of_a_batch_can_publish(queue):
     """The child must not wait for a leader that exists only in its parent."""
     client = publisher._producer().channel.sqs(connection.queue().name)
-    client._sends._leads += 1  # a send is under way, as far as anybody can see
+    client._sends._leads += 1  # so it looks as if a send were in progress
     pid = os.fork()
     if pid == 0:
         code = 1

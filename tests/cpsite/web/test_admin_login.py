@@ -1,4 +1,4 @@
-"""Who guesses passwords of the admin has to wait."""
+"""The admin's login locks out an address after too many wrong passwords."""
 
 import os
 import subprocess
@@ -79,11 +79,11 @@ def test_an_administrator_ends_the_wait(client, command, capsys):
 
 def test_behind_a_proxy_the_address_is_the_one_that_it_saw(client, settings):
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
-    # What a client writes itself stands before what the proxy appends.
+    # An entry that the client itself writes comes before the one that the proxy appends.
     for number in range(3):
         guess(client, 1, headers={"X-Forwarded-For": f"203.0.113.{number}, 198.51.100.7"})
-    stranger = {"X-Forwarded-For": "198.51.100.7, 192.0.2.44"}
-    assert log_in(client, PASSWORD, headers=stranger).status_code == 302
+    other = {"X-Forwarded-For": "198.51.100.7, 192.0.2.44"}
+    assert log_in(client, PASSWORD, headers=other).status_code == 302
     guesser = {"X-Forwarded-For": "192.0.2.44, 198.51.100.7"}
     assert log_in(client, PASSWORD, headers=guesser).status_code == 429
 

@@ -43,7 +43,7 @@ def test_what_django_refuses_is_a_400(rf, given, kind):
     assert b"secret" not in answer.content
 
 
-def test_head_answers_and_options_tells_strangers_nothing(client):
+def test_head_answers_and_options_reveals_nothing(client):
     assert client.head("/").status_code == 200
     answer = client.options("/")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")

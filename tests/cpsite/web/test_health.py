@@ -68,7 +68,7 @@ def test_an_optional_probe_that_hangs_hangs_nobody(monkeypatch):
     watched = health.Readiness(optional={"database": hang})
     for _ in range(3):
         assert watched.results() == {"database": "unavailable"}
-    assert len(asked) == 1  # one thread that hangs, not one for each question
+    assert len(asked) == 1  # one thread that hangs, not one for each health check
     go_on.set()
     watched._hanging["database"].join(30)
     assert watched.results() == {"database": "ok"}

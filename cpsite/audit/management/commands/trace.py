@@ -1,4 +1,4 @@
-"""`manage.py trace <message_id>`: a message's way, from the audit log and, when asked, from S3."""
+"""`manage.py trace <message_id>`: what happened to a message, by the audit log and by S3."""
 
 import gzip
 import json
@@ -25,10 +25,10 @@ _COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
 
 class Command(BaseCommand):
     help = (
-        "Print what became of a message: when it was accepted, each try to store it, and where it "
-        "is. The id is the one that the client was answered. The audit log is up to a second "
-        "behind. Exit status: 0 when the message is known, 1 when it is not, or when --verify "
-        "finds its object missing or altered."
+        "Print what happened to a message: when it was accepted, each attempt to store it, and "
+        "where it is. The id is the one in the answer to the client. The audit log is up to a "
+        "second behind. Exit status: 0 when the message is known, 1 when it is not, or when "
+        "--verify finds its object missing or altered."
     )
     requires_system_checks: list[str] = []
 
@@ -125,7 +125,7 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
 
 
 def _verify(history: MessageHistory) -> str:
-    """Return `intact`, `missing` or `altered`; the message's content is shown to nobody."""
+    """Return `intact`, `missing` or `altered`. The message's content is not shown."""
     if not history.object_key:
         raise CommandError("The audit log knows of no object that could be verified.")
     if not (settings.S3_BUCKET or settings.MESSAGES_DIRECTORY):
@@ -145,7 +145,7 @@ def _verify(history: MessageHistory) -> str:
 
 
 def _of_message(content: bytes, history: MessageHistory) -> bytes:
-    """Return the message's own bytes; a batch has a line for each (uploader/layouts.py)."""
+    """Return the message's own bytes. In a batch each message is one line (uploader/layouts.py)."""
     if not history.object_key.endswith(".gz"):
         return content
     wanted = str(history.message_id).encode()

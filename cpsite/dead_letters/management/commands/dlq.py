@@ -1,4 +1,4 @@
-"""`manage.py dlq list`, `dlq show` and `dlq redrive`: dead letters, for people."""
+"""`manage.py dlq list`, `dlq show` and `dlq redrive`: dead letters on the command line."""
 
 import signal
 import sys
@@ -25,7 +25,7 @@ from cpsite.dead_letters.redrive import Counts, Redrive
 from cpsite.moments import readable
 from cpsite.queue.delivery import QUEUE_FAILURES
 
-#: Where standard error is no terminal: letters looked at between two lines of progress.
+#: Letters between two lines of progress, if standard error is not a terminal.
 PROGRESS_EVERY: Final = 1_000
 
 _COLUMNS: Final = ("ID", "CLIENT", "ACCEPTED (UTC)", "RECEIVES", "REASON", "BYTES")
@@ -45,26 +45,26 @@ class Stop:
     def request(self, number: int) -> None:
         self.number = number
 
-    def break_off(self, _number: int) -> None:
+    def abort(self, _number: int) -> None:
         raise KeyboardInterrupt
 
 
 class Command(BaseCommand):
     help = (
-        "Look at dead letters and send them back to the queue. A letter leaves the dead-letter "
-        "queue only when the queue has it. Looking at letters hides them from others meanwhile. "
-        "Safe to interrupt and to run again: Ctrl-C finishes the batch in hand and gives the rest "
-        "back; a second one breaks it off. Exit status: 0 when done; 1 when SQS or the "
-        "configuration failed, there is no such letter, or some could not be sent or deleted; 2 "
-        "for an option that is not right; 130 or 143 when interrupted."
+        "Look at dead letters and send them back to the queue. A letter is deleted from the "
+        "dead-letter queue only after the queue has accepted it. While it is looked at, others "
+        "cannot receive it. Safe to interrupt and to run again: Ctrl-C finishes the current batch "
+        "and makes the rest visible again; a second Ctrl-C aborts. Exit status: 0 when done; 1 "
+        "when SQS or the configuration failed, there is no such letter, or some could not be sent "
+        "or deleted; 2 for a wrong option; 130 or 143 when interrupted."
     )
     # Neither a database nor a working admin is needed.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|redrive")
-        _add_list(actions.add_parser("list", help="show which there are, without content"))
-        _add_show(actions.add_parser("show", help="show what is known of one"))
+        _add_list(actions.add_parser("list", help="list them, without content"))
+        _add_show(actions.add_parser("show", help="show one in detail"))
         _add_redrive(actions.add_parser("redrive", help="send them back to the queue"))
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -74,8 +74,8 @@ class Command(BaseCommand):
         try:
             with stopped_by_signals(
                 stop.request,
-                again=stop.break_off,
-                notice="dlq: finishing the batch under way; a second signal breaks it off",
+                again=stop.abort,
+                notice="dlq: finishing the current batch; a second signal aborts",
             ):
                 act(stop, options)
         except QUEUE_FAILURES as exc:
@@ -157,7 +157,7 @@ class Command(BaseCommand):
 
     @contextmanager
     def _reading(self, queue: DeadLetterQueue) -> Iterator[Callable[[], None]]:
-        """Open the queue for a run; give a function to be called after each receive."""
+        """Open the queue for a run; yield a function to be called after each receive."""
         try:
             with queue:
                 depth = queue.depth()
@@ -175,8 +175,8 @@ class Command(BaseCommand):
             self.stdout.write("The dead-letter queue is empty.")
             if depth.hidden:
                 self.stdout.write(
-                    f"But about {depth.hidden} are hidden, because somebody is looking at them or "
-                    f"was interrupted: try again within {VISIBILITY_SECONDS // 60} "
+                    f"But about {depth.hidden} are hidden: somebody is looking at them, or was "
+                    f"interrupted. They are visible again within {VISIBILITY_SECONDS // 60} "
                     "minutes."
                 )
 
@@ -206,7 +206,7 @@ class Command(BaseCommand):
 
 
 def _add_list(parser: CommandParser) -> None:
-    parser.add_argument("--reason", metavar="R", help="only those that died of this")
+    parser.add_argument("--reason", metavar="R", help="only those with this reason")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N (default: all)")
 
 
@@ -225,10 +225,10 @@ def _add_redrive(parser: CommandParser) -> None:
         default=[],
         dest="ids",
         metavar="ID",
-        help="the one with this message id, ours or SQS's; may be given more than once",
+        help="the one with this message id, ours or SQS's; can be repeated",
     )
-    which.add_argument("--all", action="store_true", help="all there are")
-    which.add_argument("--reason", metavar="R", help="those that died of this, as `list` shows it")
+    which.add_argument("--all", action="store_true", help="all of them")
+    which.add_argument("--reason", metavar="R", help="those with this reason, as `list` shows it")
     parser.add_argument(
         "--limit", type=positive, metavar="N", help="redrive N at most (default: no limit)"
     )
@@ -253,7 +253,7 @@ def _require_queues(*, sends: bool) -> None:
 
 
 def _demand_success(counts: Counts) -> None:
-    """Raise CommandError, which is exit code 1, when a letter is not where it should be."""
+    """Raise CommandError (exit code 1) if a letter was not sent or not deleted."""
     if counts.failed:
         errors = ", ".join(sorted(counts.errors))
         raise CommandError(
@@ -268,7 +268,7 @@ def _demand_success(counts: Counts) -> None:
 
 
 def _demand_all_found(selection: Selection, queue: DeadLetterQueue) -> None:
-    """Raise CommandError when there is no letter with an id that was asked for."""
+    """Raise CommandError if an id that was asked for has no letter."""
     if selection.missing:
         raise CommandError(
             f"No dead letter has the id {', '.join(sorted(selection.missing))} "
@@ -277,15 +277,16 @@ def _demand_all_found(selection: Selection, queue: DeadLetterQueue) -> None:
 
 
 def _demand_reasons(selection: Selection, queue: DeadLetterQueue) -> None:
-    """Raise CommandError when letters may have been passed over for want of their reasons."""
+    """Raise CommandError if letters may have been skipped because their reasons are unknown."""
     if selection.reason not in {None, UNDECODABLE} and queue.audit_failure is not None:
         raise CommandError(
-            f"Without the audit log, which letters died of {selection.reason} is not known."
+            f"Without the audit log, it is not known which letters have the reason "
+            f"{selection.reason}."
         )
 
 
 def _named(exc: Exception) -> str:
-    """Name an error, with the operation that it came from: that is what a permission is for."""
+    """Return an error's name with the AWS operation, which is what a missing permission names."""
     operation = f"{exc.operation_name}: " if isinstance(exc, ClientError) else ""
     return operation + describe(exc)
 
@@ -328,7 +329,7 @@ def _event(event: AuditEvent) -> str:
 def progress_shown(
     queue: DeadLetterQueue, *, total: int, stderr: OutputWrapper
 ) -> Iterator[Callable[[], None]]:
-    """Give a function that shows how many letters were looked at, of about `total`."""
+    """Yield a function that shows how many letters were looked at, of about `total`."""
     if stderr.isatty():
         with (
             logging_redirect_tqdm(),
@@ -336,12 +337,12 @@ def progress_shown(
         ):
             yield lambda: bar.update(queue.looked_at - bar.n)
     else:
-        told = 0
+        reported = 0
 
-        def tell() -> None:
-            nonlocal told
-            if queue.looked_at - told >= PROGRESS_EVERY:
-                told = queue.looked_at
-                stderr.write(f"{told} of about {total} looked at")
+        def report() -> None:
+            nonlocal reported
+            if queue.looked_at - reported >= PROGRESS_EVERY:
+                reported = queue.looked_at
+                stderr.write(f"{reported} of about {total} looked at")
 
-        yield tell
+        yield report
