@@ -1,8 +1,9 @@
 """Answers to requests that reach no view: Django's pages in the admin, else JSON like the API's."""
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 
+from cpsite.web.errors import BAD_REQUEST, INTERNAL_ERROR, NOT_FOUND
 from cpsite.web.middleware import is_admin
 
 
@@ -10,22 +11,18 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """400: Django itself refuses the request, for example for an unknown host."""
     if is_admin(request):
         return defaults.bad_request(request, exception)
-    return _answer("bad_request", "The request is not acceptable.", 400)
+    return JsonResponse(BAD_REQUEST, status=400)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """404: there is nothing at this path."""
     if is_admin(request):
         return defaults.page_not_found(request, exception)
-    return _answer("not_found", "There is nothing at this path.", 404)
+    return JsonResponse(NOT_FOUND, status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """500: an unexpected error outside the API's views."""
     if is_admin(request):
         return defaults.server_error(request)
-    return _answer("internal_error", "Something went wrong on our side.", 500)
-
-
-def _answer(code: str, detail: str, status: int) -> HttpResponse:
-    return JsonResponse({"code": code, "detail": detail}, status=status)
+    return JsonResponse(INTERNAL_ERROR, status=500)

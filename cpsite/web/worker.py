@@ -31,6 +31,8 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
+from cpsite.web import errors
+
 _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -288,10 +290,10 @@ class Worker(GeventWorker):
         """Answer a request that reaches no view, in the API's error shape, and close."""
         if isinstance(exc, ParseException):
             status = _STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-            detail = "This is not a request that we can read."
+            body = json.dumps(errors.UNREADABLE).encode()
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            detail = "Something went wrong on our side."
+            body = json.dumps(errors.INTERNAL_ERROR).encode()
         request_id = uuid.uuid4().hex
         self.log.warning(
             "request_unreadable",
@@ -301,8 +303,6 @@ class Worker(GeventWorker):
                 "request_id": request_id,
             },
         )
-        code = "internal_error" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
-        body = json.dumps({"code": code, "detail": detail}).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
             f"X-Request-ID: {request_id}\r\n"

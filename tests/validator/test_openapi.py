@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from rest_framework.exceptions import APIException
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import unsupported_method
 
+from cpsite.web import worker
 from cpsite.web.health import readiness
 from tests.docs.markdown import page, section
 from tests.factories import ALICE, ALICE_NEXT, BOB
@@ -110,6 +112,10 @@ def _statuses_and_codes(operation):
         for status, answer in operation["responses"].items()
         for code in _codes(answer)
     } - (beyond_http - {(400, "bad_request")})
+
+
+def test_its_statuses_of_what_is_not_http_are_those_of_the_worker():
+    assert set(UNREADABLE) == {HTTPStatus.BAD_REQUEST, *worker._STATUSES.values()}
 
 
 def test_its_statuses_and_codes_are_those_of_the_page():
