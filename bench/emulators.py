@@ -18,7 +18,7 @@ from botocore.config import Config
 from bench import environment
 from bench.errors import CannotMeasure
 from bench.processes import Command, Process, free_port
-from tests import postgresql
+from tests import databases, postgresql
 
 #: Seconds. Longer than any run, so that what is delivered again was really given back.
 _VISIBILITY_TIMEOUT: Final = 600
@@ -210,16 +210,7 @@ class Database:
 
     def events(self) -> int:
         """Return the number of audit events."""
-        query = "SELECT COUNT(*) FROM audit_auditevent"
-        if self.url.startswith("sqlite"):
-            connection = sqlite3.connect(self.url.removeprefix("sqlite:///"))
-            try:
-                return int(connection.execute(query).fetchone()[0])
-            finally:
-                connection.close()
-        with psycopg.connect(self.url) as database:
-            row = database.execute(query).fetchone()
-            return int(row[0]) if row else 0
+        return int(databases.rows(self.url, "SELECT COUNT(*) FROM audit_auditevent")[0][0])
 
 
 @contextmanager

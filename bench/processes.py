@@ -1,6 +1,7 @@
 """Processes that the benchmark starts: each in a session of its own, and ended by its id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,8 +21,8 @@ Command = Sequence[str | Path]
 _RUN_SECONDS: Final = 600
 
 #: Below the ports that Linux gives to outgoing connections (32768 and up): a port from among those
-#: may be taken again before its process binds it. The start differs between concurrent runs.
-_ports = iter(range(11_000 + os.getpid() % 100 * 100, 30_000))
+#: may be taken again before its process binds it. Runs at the same time begin at different ones.
+_ports = iter(range(secrets.randbelow(19_000) + 11_000, 32_000))
 
 
 def free_port() -> int:
@@ -30,7 +31,7 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise CannotMeasure("No port below 30000 is free.")
+    raise CannotMeasure("No port below 32000 is free.")
 
 
 class Process:

@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from bench.processes import free_port
 from cpsite.devstack import monitoring_files
 from cpsite.devstack.monitoring import ALERTMANAGER, PROMETHEUS
 from cpsite.devstack.monitoring_files import RULES
-from tests.end_to_end.conftest import Services, free_port, services
+from tests.end_to_end.conftest import Services, services, sqlite_database
 from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.scaling import scaled, scaled_configuration, scaled_rules
 from tests.waiting import wait_for
@@ -33,7 +34,7 @@ __all__ = ["services"]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """A database that a test can lock."""
-    return f"sqlite:///{tmp_path / 'audit.sqlite3'}"
+    return sqlite_database(tmp_path)
 
 
 class Gate:
