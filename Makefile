@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring dashboard-svg send trace objects test test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring dashboard-svg send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,11 +33,22 @@ trace: $(VENV)/.base ## Print what became of a message of `make run`; ID=… TRA
 objects: $(VENV)/.base ## List what `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects
 
-test: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run all tests, with coverage
-	$(BIN)/python -m tests.run
+test: $(VENV)/.dev ## Run all tests but those that are slow by nature; about three minutes
+	@$(BIN)/python -m tests.run quick
 
-test-fast: $(VENV)/.dev ## Run the tests that start no service processes
-	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform --ignore tests/monitoring --ignore tests/images --ignore tests/browser
+test-slow: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run those that `make test` leaves out
+	@$(BIN)/python -m tests.run slow
+
+test-all: ## Run `make test` and `make test-slow`, with coverage
+	@COVERAGE=1 $(MAKE) --no-print-directory test
+	@COVERAGE=1 $(MAKE) --no-print-directory test-slow
+	@$(MAKE) --no-print-directory coverage
+
+coverage: $(VENV)/.dev ## Report what COVERAGE=1 make test and test-slow have measured
+	@$(BIN)/python -m tests.run coverage
+
+test-fast: $(VENV)/.dev ## Run the tests that start no service processes; TESTS=directories
+	@$(BIN)/python -m tests.run fast $(TESTS)
 
 browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory keeps pictures
 	$(BIN)/python -m pytest -q -n 2 tests/browser

@@ -19,7 +19,10 @@ from cpsite.web import worker as gunicorn_worker
 from tests import factories
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.slow(reason="hostile clients at length"),
+]
 
 GUNICORN = ["-m", "gunicorn", "--config"]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
