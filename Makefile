@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring dashboard-svg send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,9 +19,6 @@ run: $(VENV)/.base .venv-devstack/.installed ## Run everything on this machine, 
 
 monitoring: $(VENV)/.base ## Run Prometheus and Alertmanager beside `make run`, with production's rules
 	@exec $(BIN)/python -m cpsite.devstack.monitoring
-
-dashboard-svg: $(VENV)/.base ## Draw the dashboards from `make monitoring` into docs/images; MINUTES=30
-	@$(BIN)/python -m tests.monitoring.render --minutes $(or $(MINUTES),30) $(if $(PROMETHEUS_PORT),--prometheus http://127.0.0.1:$(PROMETHEUS_PORT))
 
 send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
 	@$(BIN)/python -m cpsite.devstack manage send --wait $(SEND)
