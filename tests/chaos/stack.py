@@ -11,12 +11,12 @@ from pathlib import Path
 from bench import environment
 from bench.errors import CannotMeasure
 from bench.processes import free_port
-from tests.chaos import aws, contents, postgres, sabotage, services
+from tests import postgresql
+from tests.chaos import aws, contents, sabotage, services
 from tests.chaos.aws import Aws
 from tests.chaos.clock import Clock
 from tests.chaos.dialects import S3, Sqs
 from tests.chaos.faults import S3_RATES, Injector, sqs_rates
-from tests.chaos.postgres import PostgreSQL
 from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import Schedule, Shape
 from tests.chaos.services import Service
@@ -43,7 +43,7 @@ class Stack:
     aws: Aws
     sqs: Proxy
     s3: Proxy
-    database: PostgreSQL | None
+    database: postgresql.Server | None
     database_url: str
     clock: Clock | None
     services: dict[str, Service] = field(default_factory=dict)
@@ -92,12 +92,13 @@ def _proxies(options: Options, plan: Schedule, found: Aws) -> tuple[Proxy, Proxy
 
 
 @contextmanager
-def _database(scratch: Path) -> Iterator[PostgreSQL | None]:
+def _database(scratch: Path) -> Iterator[postgresql.Server | None]:
     """Run PostgreSQL, where it is installed, and keep its log."""
-    database = postgres.create()
-    if database is None:
+    binaries = postgresql.find_binaries()
+    if binaries is None:
         yield None
         return
+    database = postgresql.Server(binaries)
     try:
         database.start()
         yield database
