@@ -34,6 +34,23 @@ def free_port() -> int:
     raise CannotMeasure("No port below 32000 is free.")
 
 
+def spawn(command: Command, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a command whose output is added to a file, in a session of its own.
+
+    What it starts stays in its session, which is how all of it is found again.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            [str(part) for part in command],
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class Process:
     """A running command whose output goes to a file; leaving the context ends it."""
 
@@ -42,17 +59,7 @@ class Process:
     ) -> None:
         self.name = name
         self._log = log
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own commands
-                [str(part) for part in command],
-                cwd=ROOT,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # What it starts stays in its session, which is how all of it is found again.
-                start_new_session=True,
-            )
+        self._popen = spawn(command, environment, log)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import environment
 from bench.errors import CannotMeasure
-from bench.processes import free_port
+from bench.processes import free_port, is_open
 from tests import postgresql
 from tests.chaos import aws, contents, sabotage, services
 from tests.chaos.aws import Aws
@@ -127,15 +127,8 @@ def _migrate(stack: Stack) -> None:
 def _environment(stack: Stack) -> dict[str, str]:
     return (
         environment.bare(stack.scratch)
+        | environment.of_aws(sqs=stack.sqs.endpoint, s3=stack.s3.endpoint)
         | {
-            "AWS_ACCESS_KEY_ID": environment.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": environment.ACCESS_KEY,
-            "AWS_REGION": environment.REGION,
-            "AWS_ENDPOINT_URL_SQS": stack.sqs.endpoint,
-            "AWS_ENDPOINT_URL_S3": stack.s3.endpoint,
-            # Settings of the caller's account must not reach the clients.
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "SQS_QUEUE_URL": stack.aws.queue_url,
             "SQS_DLQ_URL": stack.aws.dlq_url,
             "S3_BUCKET": stack.aws.bucket,
@@ -170,7 +163,7 @@ def _make_services(stack: Stack) -> None:
             services.MASTER,
             common | variables,
             stack.scratch,
-            partial(services.is_open, port),
+            partial(is_open, port),
             stack.options.shape.stop_seconds,
         )
     for number in range(stack.options.shape.uploaders):

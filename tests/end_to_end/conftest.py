@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from bench.processes import free_port
+from bench.processes import free_port, spawn
 from tests import databases
 from tests.conftest import Bucket, Queue
 from tests.waiting import wait_for
@@ -33,15 +33,7 @@ class Process:
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.log = log
-        self._file = log.open("ab")
-        self.popen = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=environment,
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self.popen = spawn([sys.executable, *command], environment, log)
 
     def signal(self, number: int) -> None:
         self.popen.send_signal(number)
@@ -58,7 +50,6 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
-        self._file.close()
 
     def lines(self) -> list[dict[str, Any]]:
         """The JSON log lines so far."""
