@@ -6,20 +6,19 @@ import json
 import os
 import signal
 import socket
-import socketserver
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+from contextlib import closing
 
 import boto3
 import pytest
 
 from tests import factories
 from tests.end_to_end.conftest import ROOT
+from tests.gate import Gate
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.end_to_end
@@ -238,42 +237,13 @@ def test_an_outage_of_s3_costs_no_delivery_and_ends_by_itself(services, aws_endp
     )
     assert services.manage("check_uploader").returncode == 0
     assert services.metric("UPLOADER_METRICS_PORT", "uploader_storage_available") == 0
-    with _forwarder(port, aws_endpoint):
+    with closing(Gate(aws_endpoint, port)):
         wait_for(lambda: len(services.bucket.keys()) == 12, "the objects", 120)
         assert uploader.stop() == 0
     assert _objects(services).keys() == accepted
     attempts = [line["attempts"] for line in uploader.lines() if line["event"] == "message_stored"]
     assert attempts == [1] * 12
     assert services.queue.count(dead=True) == {"visible": 0, "in_flight": 0}
-
-
-@contextmanager
-def _forwarder(port, endpoint):
-    """Answer on `port` with what `endpoint` answers."""
-    target = urlsplit(endpoint)
-
-    class Forward(socketserver.BaseRequestHandler):
-        def handle(self):
-            with socket.create_connection((target.hostname, target.port)) as upstream:
-                back = threading.Thread(target=_pump, args=(upstream, self.request), daemon=True)
-                back.start()
-                _pump(self.request, upstream)
-                back.join(5)
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = daemon_threads = True
-
-    with Server(("127.0.0.1", port), Forward) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
-
-
-def _pump(source, sink):
-    with suppress(OSError):
-        while block := source.recv(65_536):
-            sink.sendall(block)
-        sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.slow(reason="starts several sets of processes")
