@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring dashboard-svg send trace objects test test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,9 +19,6 @@ run: $(VENV)/.base .venv-devstack/.installed ## Run cpsite on this machine, with
 
 monitoring: $(VENV)/.base ## Run Prometheus and Alertmanager beside `make run`, with production's rules
 	@exec $(BIN)/python -m cpsite.devstack.monitoring
-
-dashboard-svg: $(VENV)/.base ## Draw the dashboards of `make monitoring` into docs/images; MINUTES=30
-	@$(BIN)/python -m tests.monitoring.render --minutes $(or $(MINUTES),30) $(if $(PROMETHEUS_PORT),--prometheus http://127.0.0.1:$(PROMETHEUS_PORT))
 
 send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
 	@$(BIN)/python -m cpsite.devstack manage send --wait $(SEND)
@@ -33,11 +30,22 @@ trace: $(VENV)/.base ## Print what happened to a message in `make run`; ID=… T
 objects: $(VENV)/.base ## List the objects that `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects
 
-test: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run all tests, with coverage
-	$(BIN)/python -m tests.run
+test: $(VENV)/.dev ## Run all tests but those that are slow by nature; about three minutes
+	@$(BIN)/python -m tests.run quick
 
-test-fast: $(VENV)/.dev ## Run only the tests that start no service processes
-	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform --ignore tests/monitoring --ignore tests/images --ignore tests/browser
+test-slow: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run those that `make test` leaves out
+	@$(BIN)/python -m tests.run slow
+
+test-all: ## Run `make test` and `make test-slow`, with coverage
+	@COVERAGE=1 $(MAKE) --no-print-directory test
+	@COVERAGE=1 $(MAKE) --no-print-directory test-slow
+	@$(MAKE) --no-print-directory coverage
+
+coverage: $(VENV)/.dev ## Report what COVERAGE=1 make test and test-slow have measured
+	@$(BIN)/python -m tests.run coverage
+
+test-fast: $(VENV)/.dev ## Run the tests that start no service processes; TESTS=directories
+	@$(BIN)/python -m tests.run fast $(TESTS)
 
 browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory saves screenshots
 	$(BIN)/python -m pytest -q -n 2 tests/browser

@@ -18,7 +18,7 @@ from botocore.config import Config
 from bench import environment
 from bench.errors import CannotMeasure
 from bench.processes import Command, Process, free_port
-from tests import postgresql
+from tests import databases, postgresql
 
 #: Visibility timeout in seconds. Longer than any run, so that a message is delivered again only if
 #: the uploader has released it.
@@ -43,14 +43,20 @@ _OTHER_WEED_PORTS: Final = (
 )
 
 
-def _client(service: str, port: int) -> Any:
+def client(service: str, port: int) -> Any:
+    """Return a client of an emulator's."""
     return boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name=environment.REGION,
         aws_access_key_id=environment.ACCESS_KEY,
         aws_secret_access_key=environment.ACCESS_KEY,
-        config=Config(retries={"mode": "standard"}, max_pool_connections=16),
+        config=Config(
+            retries={"mode": "standard"},
+            max_pool_connections=16,
+            connect_timeout=5,
+            read_timeout=20,
+        ),
     )
 
 
@@ -91,7 +97,7 @@ class Sqs:
     def __init__(self, port: int) -> None:
         self.port = port
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.client = _client("sqs", port)
+        self.client = client("sqs", port)
         self._queues = 0
 
     def calls(self) -> dict[str, int]:
@@ -100,20 +106,20 @@ class Sqs:
         return counted
 
     @contextmanager
-    def queue(self) -> Iterator[Queue]:
-        """Create a queue with a dead-letter queue, and delete both at the end."""
+    def queue(
+        self,
+        *,
+        visibility_timeout: int = _VISIBILITY_TIMEOUT,
+        max_receive_count: int = _MAX_RECEIVE_COUNT,
+    ) -> Iterator[Queue]:
+        """Make a queue with a dead-letter queue, and delete both in the end."""
         self._queues += 1
         name = f"bench-{self._queues}"
         dlq_url = self._create(f"{name}-dlq")
-        arn = self.client.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
-        redrive = {
-            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
-            "maxReceiveCount": _MAX_RECEIVE_COUNT,
-        }
         url = self._create(
             name,
-            RedrivePolicy=json.dumps(redrive),
-            VisibilityTimeout=str(_VISIBILITY_TIMEOUT),
+            **redriving(self.client, dlq_url, max_receive_count),
+            VisibilityTimeout=str(visibility_timeout),
         )
         yield Queue(self.port, name, url, dlq_url)
         for made in (url, dlq_url):
@@ -123,6 +129,14 @@ class Sqs:
         made = self.client.create_queue(QueueName=name, Attributes=attributes)
         # fauxqs returns a URL with a host name that does not resolve, and Node's SDK would use it.
         return f"{self.endpoint}{urlsplit(made['QueueUrl']).path}"
+
+
+def redriving(sqs: Any, dlq_url: str, max_receive_count: int) -> dict[str, str]:
+    """Return the attributes of a queue whose messages go to a dead-letter queue in the end."""
+    answer = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+    arn = answer["Attributes"]["QueueArn"]
+    policy = {"deadLetterTargetArn": arn, "maxReceiveCount": max_receive_count}
+    return {"RedrivePolicy": json.dumps(policy)}
 
 
 @contextmanager
@@ -147,7 +161,7 @@ class S3:
 
     def __init__(self, port: int, metrics_port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.client = _client("s3", port)
+        self.client = client("s3", port)
         self._metrics_port = metrics_port
 
     def puts(self) -> int:
@@ -211,16 +225,7 @@ class Database:
 
     def events(self) -> int:
         """Return the number of audit events."""
-        query = "SELECT COUNT(*) FROM audit_auditevent"
-        if self.url.startswith("sqlite"):
-            connection = sqlite3.connect(self.url.removeprefix("sqlite:///"))
-            try:
-                return int(connection.execute(query).fetchone()[0])
-            finally:
-                connection.close()
-        with psycopg.connect(self.url) as database:
-            row = database.execute(query).fetchone()
-            return int(row[0]) if row else 0
+        return int(databases.rows(self.url, "SELECT COUNT(*) FROM audit_auditevent")[0][0])
 
 
 @contextmanager

@@ -42,3 +42,17 @@ def bare(scratch: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "NODE_ENV": "production",
     }
+
+
+def of_aws(*, sqs: str, s3: str) -> dict[str, str]:
+    """Return what leads every client to these endpoints, and nothing of the caller's account."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_SQS": sqs,
+        "AWS_ENDPOINT_URL_S3": s3,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }

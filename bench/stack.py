@@ -27,24 +27,20 @@ class Stack:
 
     def environment(self, queue: Queue, *, port: int = 0, s3_prefix: str = "") -> dict[str, str]:
         """Return the environment of a measured process, ours or a peer, as in production."""
-        return environment.bare(self.scratch) | {
-            "AWS_ACCESS_KEY_ID": environment.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": environment.ACCESS_KEY,
-            "AWS_REGION": environment.REGION,
-            "AWS_DEFAULT_REGION": environment.REGION,
-            "AWS_ENDPOINT_URL_SQS": self.sqs.endpoint,
-            "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
-            # Settings of the caller's account must not reach the clients.
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "SQS_QUEUE_URL": queue.url,
-            "SQS_DLQ_URL": queue.dlq_url,
-            "S3_BUCKET": self.s3.bucket,
-            "S3_PREFIX": s3_prefix,
-            "API_TOKENS": environment.TOKEN,
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-        }
+        aws = environment.of_aws(sqs=self.sqs.endpoint, s3=self.s3.endpoint)
+        return (
+            environment.bare(self.scratch)
+            | aws
+            | {
+                "SQS_QUEUE_URL": queue.url,
+                "SQS_DLQ_URL": queue.dlq_url,
+                "S3_BUCKET": self.s3.bucket,
+                "S3_PREFIX": s3_prefix,
+                "API_TOKENS": environment.TOKEN,
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+            }
+        )
 
     def our_environment(
         self, queue: Queue, *, port: int = 0, s3_prefix: str = "messages/"

@@ -25,8 +25,7 @@ data stays in {state}.
                 {prometheus}/alerts    which alert would fire?
   Alertmanager  {alertmanager}   what would be sent; nothing is sent from here
 
-The dashboards are for Grafana, which `docker compose up` includes; `make dashboard-svg` draws
-them without it.
+The dashboards are for Grafana, which `docker compose up` includes.
 """
 
 #: Names that packages give the programs. The first one found is used.

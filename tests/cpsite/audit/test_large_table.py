@@ -14,7 +14,10 @@ from django.utils import timezone
 from cpsite.audit import unstored
 from cpsite.audit.models import AuditEvent, Kind
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.slow(reason="writes 20,000 events"),
+]
 LIST = "/admin/audit/auditevent/"
 ROWS = 20_000
 
