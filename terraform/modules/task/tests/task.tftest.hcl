@@ -45,7 +45,7 @@ run "container" {
       essential       = true
       healthCheck     = { command = ["CMD", "check"], interval = 15, retries = 3, startPeriod = 30, timeout = 5 }
       image           = "example:1"
-      linuxParameters = { capabilities = { drop = ["ALL"] }, initProcessEnabled = true }
+      linuxParameters = { capabilities = { add = [], drop = ["ALL"] }, initProcessEnabled = true }
       logConfiguration = {
         logDriver = "awslogs"
         options = {
@@ -73,6 +73,11 @@ run "container" {
     condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.readonlyRootFilesystem && container.linuxParameters.initProcessEnabled])
     error_message = "Every root filesystem is read-only, and every container has an init process."
   }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[1].linuxParameters.capabilities == null
+    error_message = "Where nothing is dropped, nothing is said about capabilities: ECS answers with nothing."
+  }
 }
 
 run "task_definition" {
@@ -81,6 +86,11 @@ run "task_definition" {
   assert {
     condition     = aws_ecs_task_definition.this.family == "cpsite-test-example" && aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.track_latest
     error_message = "Family and network; a deployment's revision counts as ours."
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.skip_destroy
+    error_message = "The revision before stays, to go back to."
   }
 
   assert {
