@@ -4,6 +4,8 @@ module "delivery" {
 
   name                 = local.name
   github_repository    = var.github_repository
+  github_owner_id      = var.github_owner_id
+  github_repository_id = var.github_repository_id
   github_environment   = var.environment
   github_branches      = var.github_branches
   oidc_provider_arn    = var.oidc_provider_arn

@@ -4,6 +4,18 @@ variable "github_repository" {
   default     = null
 }
 
+variable "github_owner_id" {
+  description = "Id of the repository's owner on GitHub. Repositories that were created, renamed or transferred since 2026-07-15 have it in the subject of their tokens (docs/deployment.md, step 8); null for older ones."
+  type        = number
+  default     = null
+}
+
+variable "github_repository_id" {
+  description = "Id of the repository on GitHub; null where github_owner_id is."
+  type        = number
+  default     = null
+}
+
 variable "github_branches" {
   description = "Branches whose jobs may deploy without naming the GitHub environment."
   type        = list(string)

@@ -5,7 +5,15 @@ data "aws_region" "current" {}
 locals {
   issuer       = "token.actions.githubusercontent.com"
   provider_arn = var.oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.oidc_provider_arn
-  ecs_arn      = "arn:${data.aws_partition.current.partition}:ecs:${data.aws_region.current.region}:${data.aws_caller_identity.current.account_id}"
+  # With ids, a repository that takes over the name gets nothing.
+  subject = var.github_repository_id == null ? "repo:${var.github_repository}" : format(
+    "repo:%s@%d/%s@%d",
+    split("/", var.github_repository)[0],
+    var.github_owner_id,
+    split("/", var.github_repository)[1],
+    var.github_repository_id,
+  )
+  ecs_arn = "arn:${data.aws_partition.current.partition}:ecs:${data.aws_region.current.region}:${data.aws_caller_identity.current.account_id}"
 }
 
 resource "aws_iam_openid_connect_provider" "github" {
@@ -42,8 +50,8 @@ data "aws_iam_policy_document" "trust" {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
       values = concat(
-        ["repo:${var.github_repository}:environment:${var.github_environment}"],
-        [for branch in var.github_branches : "repo:${var.github_repository}:ref:refs/heads/${branch}"],
+        ["${local.subject}:environment:${var.github_environment}"],
+        [for branch in var.github_branches : "${local.subject}:ref:refs/heads/${branch}"],
       )
     }
   }

@@ -33,6 +33,33 @@ run "trust" {
   }
 }
 
+run "a_subject_with_ids" {
+  command = plan
+
+  variables {
+    github_owner_id      = 84790634
+    github_repository_id = 1304267049
+    github_branches      = ["main"]
+  }
+
+  assert {
+    condition = jsonencode(sort(flatten([for condition in data.aws_iam_policy_document.trust.statement[0].condition : condition.values if endswith(condition.variable, ":sub")]))) == jsonencode([
+      "repo:octo@84790634/cpsite@1304267049:environment:test", "repo:octo@84790634/cpsite@1304267049:ref:refs/heads/main",
+    ])
+    error_message = "The ids are in the subject, and the form without them is not trusted."
+  }
+}
+
+run "half_a_subject_is_refused" {
+  command = plan
+
+  variables {
+    github_repository_id = 1304267049
+  }
+
+  expect_failures = [var.github_owner_id]
+}
+
 run "a_branch" {
   command = plan
 
