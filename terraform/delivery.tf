@@ -8,7 +8,6 @@ module "delivery" {
   github_repository_id = var.github_repository_id
   github_environment   = var.environment
   github_branches      = var.github_branches
-  oidc_provider_arn    = var.oidc_provider_arn
   repository_arns      = values(module.registry.repository_arns)
   cluster_arn          = aws_ecs_cluster.this.arn
   service_arns         = [module.validator.service_arn, module.uploader.service_arn]

@@ -28,12 +28,6 @@ variable "repository_url" {
   default     = null
 }
 
-variable "oidc_provider_arn" {
-  description = "ARN of the account's OIDC provider for GitHub, when another environment has created it; null creates it."
-  type        = string
-  default     = null
-}
-
 variable "alarm_emails" {
   description = "Addresses that alarms and alerts are sent to; each has to confirm once."
   type        = list(string)

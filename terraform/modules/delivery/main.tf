@@ -3,8 +3,7 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  issuer       = "token.actions.githubusercontent.com"
-  provider_arn = var.oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.oidc_provider_arn
+  issuer = "token.actions.githubusercontent.com"
   # With ids, a repository that takes over the name gets nothing.
   subject = var.github_repository_id == null ? "repo:${var.github_repository}" : format(
     "repo:%s@%d/%s@%d",
@@ -16,11 +15,9 @@ locals {
   ecs_arn = "arn:${data.aws_partition.current.partition}:ecs:${data.aws_region.current.region}:${data.aws_caller_identity.current.account_id}"
 }
 
-resource "aws_iam_openid_connect_provider" "github" {
-  count = var.oidc_provider_arn == null ? 1 : 0
-
-  url            = "https://${local.issuer}"
-  client_id_list = ["sts.amazonaws.com"]
+# An account has but one, for all environments in it: bootstrap/ makes it, and no environment destroys it.
+data "aws_iam_openid_connect_provider" "github" {
+  url = "https://${local.issuer}"
 }
 
 resource "aws_iam_role" "deploy" {
@@ -36,7 +33,7 @@ data "aws_iam_policy_document" "trust" {
 
     principals {
       type        = "Federated"
-      identifiers = [local.provider_arn]
+      identifiers = [data.aws_iam_openid_connect_provider.github.arn]
     }
 
     condition {

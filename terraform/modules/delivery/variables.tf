@@ -51,12 +51,6 @@ variable "github_branches" {
   }
 }
 
-variable "oidc_provider_arn" {
-  description = "ARN of the account's OIDC provider for GitHub, of which there can be but one; null creates it."
-  type        = string
-  default     = null
-}
-
 variable "repository_arns" {
   description = "ARNs of the ECR repositories that images are pushed to."
   type        = list(string)

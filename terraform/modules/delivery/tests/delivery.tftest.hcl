@@ -31,6 +31,11 @@ run "trust" {
     condition     = jsonencode(data.aws_iam_policy_document.trust.statement[0].actions) == jsonencode(["sts:AssumeRoleWithWebIdentity"])
     error_message = "By a token of GitHub."
   }
+
+  assert {
+    condition     = jsonencode(tolist(data.aws_iam_policy_document.trust.statement[0].principals)[0]) == jsonencode({ identifiers = ["arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"], type = "Federated" }) && data.aws_iam_openid_connect_provider.github.url == "https://token.actions.githubusercontent.com"
+    error_message = "Through the account's provider, which is looked up: another environment needs it after this one is gone."
+  }
 }
 
 run "a_subject_with_ids" {
@@ -64,8 +69,7 @@ run "a_branch" {
   command = plan
 
   variables {
-    github_branches   = ["main"]
-    oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/existing"
+    github_branches = ["main"]
   }
 
   assert {
@@ -73,11 +77,6 @@ run "a_branch" {
       "repo:octo/cpsite:environment:test", "repo:octo/cpsite:ref:refs/heads/main",
     ])
     error_message = "Branches are named one by one."
-  }
-
-  assert {
-    condition     = length(aws_iam_openid_connect_provider.github) == 0 && output.oidc_provider_arn == "arn:aws:iam::123456789012:oidc-provider/existing"
-    error_message = "A provider that exists is used."
   }
 }
 
