@@ -171,6 +171,24 @@ def test_a_plan_is_made_without_a_lock(shell: Shell) -> None:
     assert "1 to add" in (shell.directory / "plan-dev" / "plan.txt").read_text()
 
 
+def test_a_plan_of_a_pull_request_reads_no_secret(shell: Shell) -> None:
+    """Refreshing a parameter decrypts it, so who may refresh may read all secrets."""
+    assert shell.run("terraform_plan.sh", ".", REFRESH="false").returncode == 0
+
+    _init, plan, _show = shell.calls
+    assert "-refresh=false" in plan
+    told, *_rest = (shell.directory / "plan.txt").read_text().splitlines()
+    assert told.startswith("Compared with the state as it was last written")
+
+
+def test_a_plan_that_is_applied_looks_at_aws(shell: Shell) -> None:
+    assert shell.run("terraform_plan.sh", ".", REFRESH="true").returncode == 0
+
+    _init, plan, _show = shell.calls
+    assert "-refresh=true" in plan
+    assert (shell.directory / "plan.txt").read_text().startswith("Plan: 1 to add")
+
+
 @pytest.mark.parametrize("step", ["init", "plan", "show"])
 def test_a_failing_plan_is_a_failure(shell: Shell, step: str) -> None:
     assert shell.run("terraform_plan.sh", ".", FAILS=step).returncode != 0

@@ -121,6 +121,17 @@ def test_runs_do_not_cross(path: Path) -> None:
     assert (cancels is False) == (path.name in PIPELINES)
 
 
+def test_a_pull_request_plans_with_a_role_that_reads_no_secret() -> None:
+    plan = load(_GITHUB / "workflows" / "infra.yml")["jobs"]["plan"]
+
+    assert plan["environment"] == (
+        "${{ matrix.environment }}-${{ github.event_name == 'pull_request' && 'plan' || 'infra' }}"
+    )
+    assert plan["env"]["REFRESH"] == "${{ github.event_name != 'pull_request' }}"
+    (access,) = [step for step in plan["steps"] if step.get("id") == "access"]
+    assert access["env"]["ENVIRONMENT"] == plan["environment"]
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_deployment_waits_for_its_own_kind_only(name: str) -> None:
     workflow = load(_GITHUB / "workflows" / name)
