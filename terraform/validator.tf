@@ -23,7 +23,7 @@ module "validator" {
   cpu_scaling_percent = var.validator.cpu_scaling_percent
   request_scaling = {
     requests_per_minute = var.validator.requests_per_minute_per_task
-    resource_label      = "${module.load_balancer.arn_suffix}/${module.load_balancer.validator_target_group_arn_suffix}"
+    resource_label      = "${module.load_balancer.arn_suffix}/${module.load_balancer.target_group_arn_suffixes.validator}"
   }
   rollback_alarm_names = [module.alarms.validator_errors_alarm_name]
 
