@@ -7,7 +7,6 @@ module "validator" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
-  namespace_id     = module.monitoring.namespace_id
 
   cpu                    = var.validator.cpu
   memory_mib             = var.validator.memory_mib

@@ -11,7 +11,7 @@ variable "availability_zone_count" {
 }
 
 variable "private_tasks" {
-  description = "Whether tasks run in private subnets, and reach AWS through VPC endpoints (about $88 a month in two zones). Images of the monitoring must come from ECR then."
+  description = "Whether tasks run in private subnets, and reach AWS through VPC endpoints (about $117 a month in two zones). Images of the monitoring must come from ECR then."
   type        = bool
   default     = false
 

@@ -118,7 +118,7 @@ run "private" {
   variables {
     private_tasks = true
     monitoring_images = {
-      prometheus   = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/prometheus:v3.5.0"
+      prometheus   = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/prometheus:v3.12.0"
       alertmanager = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/alertmanager:v0.28.1"
       grafana      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/grafana:12.1.1"
       aws_cli      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/aws-cli:2.28.0"

@@ -7,7 +7,6 @@ module "grafana" {
   vpc_id           = var.vpc_id
   subnet_ids       = var.subnet_ids
   assign_public_ip = var.assign_public_ip
-  namespace_id     = aws_service_discovery_private_dns_namespace.this.id
 
   cpu                    = 256
   memory_mib             = 512

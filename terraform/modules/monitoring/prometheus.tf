@@ -7,7 +7,7 @@ module "prometheus" {
   vpc_id           = var.vpc_id
   subnet_ids       = var.subnet_ids
   assign_public_ip = var.assign_public_ip
-  namespace_id     = aws_service_discovery_private_dns_namespace.this.id
+  namespace        = { id = aws_service_discovery_private_dns_namespace.this.id }
 
   cpu                    = 256
   memory_mib             = 1024
@@ -18,8 +18,9 @@ module "prometheus" {
   key_arns               = var.key_arns
   task_policies = merge(
     {
-      config = data.aws_iam_policy_document.read_config["prometheus"].json
-      alerts = data.aws_iam_policy_document.publish_alerts.json
+      config    = data.aws_iam_policy_document.read_config["prometheus"].json
+      alerts    = data.aws_iam_policy_document.publish_alerts.json
+      discovery = data.aws_iam_policy_document.discover_tasks.json
     },
     { for document in data.aws_iam_policy_document.remote_write : "remote-write" => document.json },
   )
@@ -65,6 +66,35 @@ module "prometheus" {
       depends_on   = { init = "SUCCESS" }
       health_check = { command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/healthy"] }
     }
+  }
+}
+
+# What Prometheus's discovery calls (discovery/aws/ecs.go, 3.12).
+data "aws_iam_policy_document" "discover_tasks" {
+  statement {
+    sid       = "FindTasks"
+    actions   = ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServices", "ecs:ListTasks"]
+    resources = ["*"] # of the cluster below
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
+
+  statement {
+    sid     = "DescribeCluster"
+    actions = ["ecs:DescribeClusters"]
+    # The second is what it tries its credentials with, whether there is one or not.
+    resources = [local.cluster_arn, replace(local.cluster_arn, "/[^/]*$/", "default")]
+  }
+
+  # For the tasks' public addresses, which nothing here uses. Without it each refresh logs an error.
+  statement {
+    sid       = "FindAddresses"
+    actions   = ["ec2:DescribeNetworkInterfaces"]
+    resources = ["*"] # it takes no other
   }
 }
 

@@ -112,9 +112,9 @@ variable "repository_url" {
 }
 
 variable "images" {
-  description = "Images with their versions. In private subnets they must come from ECR, for which a pull-through cache or copies are needed."
+  description = "Images with their versions; Prometheus's must be 3.8 or newer. In private subnets they must come from ECR, for which a pull-through cache or copies are needed."
   type = object({
-    prometheus   = optional(string, "quay.io/prometheus/prometheus:v3.5.0")
+    prometheus   = optional(string, "quay.io/prometheus/prometheus:v3.12.0")
     alertmanager = optional(string, "quay.io/prometheus/alertmanager:v0.28.1")
     grafana      = optional(string, "docker.io/grafana/grafana:12.1.1")
     aws_cli      = optional(string, "public.ecr.aws/aws-cli/aws-cli:2.28.0")
@@ -125,6 +125,11 @@ variable "images" {
   validation {
     condition     = alltrue([for image in values(var.images) : can(regex(":[^/:]*[0-9][^/:]*$|@sha256:[0-9a-f]{64}$", image)) && !endswith(image, ":latest")])
     error_message = "Each image must name its version, or its digest."
+  }
+
+  validation {
+    condition     = !can(regex(":v?[0-2]\\.|:v?3\\.[0-7](\\.|$)", var.images.prometheus))
+    error_message = "images.prometheus must be 3.8 or newer: older ones cannot ask ECS for tasks."
   }
 }
 

@@ -83,8 +83,12 @@ resource "aws_ecs_service" "this" {
     }
   }
 
-  service_registries {
-    registry_arn = aws_service_discovery_service.this.arn
+  dynamic "service_registries" {
+    for_each = aws_service_discovery_service.this
+
+    content {
+      registry_arn = service_registries.value.arn
+    }
   }
 
   lifecycle {

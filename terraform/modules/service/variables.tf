@@ -121,9 +121,10 @@ variable "target_groups" {
   default = {}
 }
 
-variable "namespace_id" {
-  description = "Id of the Cloud Map namespace in which the service has a name."
-  type        = string
+variable "namespace" {
+  description = "Cloud Map namespace in which the service has a name; null for no name."
+  type        = object({ id = string })
+  default     = null
 }
 
 variable "min_tasks" {

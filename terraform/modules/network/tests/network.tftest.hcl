@@ -70,7 +70,7 @@ run "private_tasks_reach_aws" {
   }
 
   assert {
-    condition     = jsonencode(sort(keys(aws_vpc_endpoint.interface))) == jsonencode(["ecr.api", "ecr.dkr", "logs", "sns", "sqs", "ssm"])
+    condition     = jsonencode(sort(keys(aws_vpc_endpoint.interface))) == jsonencode(["ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "sns", "sqs", "ssm"])
     error_message = "Tasks call these services."
   }
 

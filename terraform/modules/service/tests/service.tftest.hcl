@@ -13,7 +13,7 @@ variables {
   subnet_ids       = ["subnet-a", "subnet-b"]
   assign_public_ip = true
   cluster_name     = "cpsite-test"
-  namespace_id     = "ns-mock"
+  namespace        = { id = "ns-mock" }
 }
 
 run "deployments" {
@@ -54,8 +54,21 @@ run "network" {
   }
 
   assert {
-    condition     = aws_service_discovery_service.this.name == "example" && tolist(aws_service_discovery_service.this.dns_config[0].dns_records)[0].type == "A" && length(aws_ecs_service.this.service_registries) == 1
+    condition     = aws_service_discovery_service.this[0].name == "example" && tolist(aws_service_discovery_service.this[0].dns_config[0].dns_records)[0].type == "A" && length(aws_ecs_service.this.service_registries) == 1
     error_message = "It has a name in Cloud Map."
+  }
+}
+
+run "no_name" {
+  command = plan
+
+  variables {
+    namespace = null
+  }
+
+  assert {
+    condition     = length(aws_service_discovery_service.this) == 0 && length(aws_ecs_service.this.service_registries) == 0
+    error_message = "What nobody looks up has no name."
   }
 }
 
