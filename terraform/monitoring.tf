@@ -5,6 +5,7 @@ module "monitoring" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
+  starts_after     = local.connection_rules
   cluster_name     = local.cluster_name
 
   prometheus_target_group_arn = module.load_balancer.target_group_arns.prometheus

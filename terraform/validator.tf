@@ -7,6 +7,7 @@ module "validator" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
+  starts_after     = local.connection_rules
 
   cpu                    = var.validator.cpu
   memory_mib             = var.validator.memory_mib

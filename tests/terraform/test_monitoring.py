@@ -23,7 +23,9 @@ def jobs(infrastructure: Infrastructure) -> dict[str, dict[str, Any]]:
 def test_prometheus_finds_all_tasks(infrastructure: Infrastructure, service: str) -> None:
     """During a rollout there are twice as many as scaling allows."""
     target = infrastructure.one(f"module.{service}.aws_appautoscaling_target.this[0]")
-    percent = infrastructure.one(f"module.{service}.aws_ecs_service.this")["deployment_maximum_percent"]
+    percent = infrastructure.one(f"module.{service}.aws_ecs_service.this")[
+        "deployment_maximum_percent"
+    ]
     most = target["max_capacity"] * percent // 100
     by_name = "dns_sd_configs" in jobs(infrastructure)[service]
 

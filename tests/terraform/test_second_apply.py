@@ -18,7 +18,14 @@ Container = dict[str, Any]
 #: one and none for the same (`reduce` in internal/service/ecs/container_definitions.go, 6.x).
 _LISTS = (
     *("command", "dependsOn", "entryPoint", "environment", "environmentFiles", "mountPoints"),
-    *("portMappings", "resourceRequirements", "secrets", "systemControls", "ulimits", "volumesFrom"),
+    *(
+        "portMappings",
+        "resourceRequirements",
+        "secrets",
+        "systemControls",
+        "ulimits",
+        "volumesFrom",
+    ),
 )
 
 

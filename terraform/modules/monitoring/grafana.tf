@@ -8,6 +8,10 @@ module "grafana" {
   subnet_ids       = var.subnet_ids
   assign_public_ip = var.assign_public_ip
 
+  # Its images exist, unlike those of the services at the first apply.
+  wait_for_steady_state = true
+  starts_after          = var.starts_after
+
   cpu                    = 256
   memory_mib             = 512
   cpu_architecture       = var.cpu_architecture

@@ -9,6 +9,10 @@ module "prometheus" {
   assign_public_ip = var.assign_public_ip
   namespace        = { id = aws_service_discovery_private_dns_namespace.this.id }
 
+  # Its images exist, unlike those of the services at the first apply.
+  wait_for_steady_state = true
+  starts_after          = var.starts_after
+
   cpu                    = 256
   memory_mib             = 1024
   cpu_architecture       = var.cpu_architecture

@@ -23,6 +23,12 @@ variable "cluster_name" {
   type        = string
 }
 
+variable "starts_after" {
+  description = "What tasks need from their first second on: the rules of security groups."
+  type        = any
+  default     = []
+}
+
 variable "prometheus_target_group_arn" {
   description = "ARN of Prometheus's target group."
   type        = string

@@ -35,13 +35,12 @@ resource "aws_ecs_service" "this" {
   task_definition = module.task.task_definition_arn
   desired_count   = max(1, var.min_tasks)
 
-  platform_version              = "LATEST"
-  enable_execute_command        = var.enable_execute_command
-  enable_ecs_managed_tags       = true
-  propagate_tags                = "SERVICE"
-  availability_zone_rebalancing = "ENABLED"
-  # The first apply comes before the first image.
-  wait_for_steady_state             = false
+  platform_version                  = "LATEST"
+  enable_execute_command            = var.enable_execute_command
+  enable_ecs_managed_tags           = true
+  propagate_tags                    = "SERVICE"
+  availability_zone_rebalancing     = "ENABLED"
+  wait_for_steady_state             = var.wait_for_steady_state
   health_check_grace_period_seconds = length(var.target_groups) > 0 ? 60 : null
 
   capacity_provider_strategy {
@@ -95,4 +94,6 @@ resource "aws_ecs_service" "this" {
     # Autoscaling's.
     ignore_changes = [desired_count]
   }
+
+  depends_on = [var.starts_after]
 }

@@ -105,6 +105,18 @@ variable "cluster_name" {
   type        = string
 }
 
+variable "starts_after" {
+  description = "What tasks need from their first second on, and nothing else of the module does: the rules of security groups. Three tasks that die at the start are a failed deployment, and the first one has none to go back to."
+  type        = any
+  default     = []
+}
+
+variable "wait_for_steady_state" {
+  description = "Whether an apply waits until the tasks run, and fails when they do not. Not where the first apply comes before the first image."
+  type        = bool
+  default     = false
+}
+
 variable "enable_spot" {
   description = "Whether tasks run on Fargate Spot: about 70 % cheaper, and stopped with two minutes' notice when AWS needs the room."
   type        = bool

@@ -59,6 +59,19 @@ run "network" {
   }
 }
 
+run "waiting" {
+  command = plan
+
+  variables {
+    wait_for_steady_state = true
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.wait_for_steady_state
+    error_message = "The apply says whether the tasks run."
+  }
+}
+
 run "no_name" {
   command = plan
 
