@@ -1,4 +1,4 @@
-"""What a first apply makes before what: Terraform makes at once whatever does not depend on something.
+"""What a first apply makes before what: Terraform makes at once what depends on nothing.
 
 From `terraform graph`, which shows the resources and what each waits for.
 """

@@ -14,8 +14,8 @@ from tests.terraform.conftest import Infrastructure
 
 Container = dict[str, Any]
 
-#: Lists of a container that ECS answers with, empty where none was sent. The provider takes an empty
-#: one and none for the same (`reduce` in internal/service/ecs/container_definitions.go, 6.x).
+#: Lists of a container that ECS answers with, empty where none was sent. To the provider an empty
+#: one and none are the same (`reduce` in internal/service/ecs/container_definitions.go, 6.x).
 _LISTS = (
     *("command", "dependsOn", "entryPoint", "environment", "environmentFiles", "mountPoints"),
     *(
@@ -30,7 +30,7 @@ _LISTS = (
 
 
 def without_nulls(value: Any) -> Any:
-    """Return what is sent: the provider decodes the JSON into the SDK's types, which leave nulls out."""
+    """Return what is sent: the provider reads the JSON into the SDK's types, which omit nulls."""
     if isinstance(value, dict):
         return {k: without_nulls(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):

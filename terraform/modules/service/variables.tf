@@ -182,7 +182,7 @@ variable "request_scaling" {
 }
 
 variable "backlog_scaling" {
-  description = "Waiting messages a task that scaling aims at, and the queue's name; null for none."
+  description = "Messages in the queue for each task that scaling aims at, waiting or in flight, and the queue's name; null for none."
   type = object({
     messages_per_task = number
     queue_name        = string

@@ -144,8 +144,15 @@ run "scaling_by_backlog" {
   assert {
     condition = jsonencode([
       for metric in aws_appautoscaling_policy.backlog[0].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics : metric.expression if metric.id == "backlog"
-    ]) == jsonencode(["visible / FILL(tasks, 1)"])
-    error_message = "Waiting messages by running tasks."
+    ]) == jsonencode(["(visible + in_flight) / FILL(tasks, 1)"])
+    error_message = "Messages that wait or are in flight, by running tasks: who holds messages is not put to sleep."
+  }
+
+  assert {
+    condition = jsonencode({
+      for metric in aws_appautoscaling_policy.backlog[0].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics : metric.id => metric.metric_stat[0].metric[0].metric_name if metric.id != "backlog"
+    }) == jsonencode({ in_flight = "ApproximateNumberOfMessagesNotVisible", tasks = "CPUUtilization", visible = "ApproximateNumberOfMessagesVisible" })
+    error_message = "The names of CloudWatch's."
   }
 
   assert {
