@@ -5,12 +5,13 @@ in what was left out, the plan shows a change for ever; in a task definition, a 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.terraform.conftest import Infrastructure
+from tests.terraform.conftest import ROOT, Infrastructure
 
 Container = dict[str, Any]
 
@@ -117,3 +118,16 @@ def test_revisions_outlive_their_successor(infrastructure: Infrastructure) -> No
     """Neither ECS nor a pipeline can go back to a revision that Terraform has deregistered."""
     for address, task in infrastructure.of_type("aws_ecs_task_definition").items():
         assert task["skip_destroy"] is True, address
+
+
+def test_a_default_of_rds_is_not_repeated(infrastructure: Infrastructure) -> None:
+    """RDS gives it back with another apply_method: terraform-provider-aws, issue 23335."""
+    for group in infrastructure.of_type("aws_db_parameter_group").values():
+        assert int(group["family"].removeprefix("postgres")) >= 15
+        assert "rds.force_ssl" not in [parameter["name"] for parameter in group["parameter"]]
+
+
+def test_services_demand_an_encrypted_connection() -> None:
+    url = (ROOT / "terraform" / "modules" / "database" / "password.tf").read_text()
+
+    assert re.search(r'"postgresql://[^"]*\?sslmode=require"', url)

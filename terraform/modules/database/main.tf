@@ -18,11 +18,8 @@ resource "aws_db_parameter_group" "this" {
   family      = "postgres${var.engine_version}"
   description = "PostgreSQL of ${var.name}"
 
-  parameter {
-    name  = "rds.force_ssl"
-    value = "1"
-  }
-
+  # rds.force_ssl is not here: it is 1 by default from PostgreSQL 15 on, which engine_version demands, and given it would
+  # come back with another apply_method, a change in every plan.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
