@@ -31,7 +31,7 @@ variable "region" {
 }
 
 variable "is_disposable" {
-  description = "Whether `terraform destroy` deletes everything at once: buckets and registries with what is in them, no deletion protection, no final snapshot."
+  description = "Whether `terraform destroy` deletes everything at once: buckets with all messages and registries with all images, without deletion protection. The database's last snapshot is enable_database_final_snapshot's."
   type        = bool
   default     = false
 }

@@ -21,8 +21,9 @@ uploader = {
   enable_spot = true
 }
 
-database_instance_class = "db.t4g.micro"
-database_backup_days    = 1
+database_instance_class        = "db.t4g.micro"
+database_backup_days           = 1
+enable_database_final_snapshot = false
 
 noncurrent_version_days   = 1
 log_retention_days        = 7

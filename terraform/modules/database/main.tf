@@ -59,5 +59,11 @@ resource "aws_db_instance" "this" {
 
   deletion_protection       = var.enable_deletion_protection
   skip_final_snapshot       = !var.enable_final_snapshot
-  final_snapshot_identifier = var.enable_final_snapshot ? "${var.name}-final" : null
+  final_snapshot_identifier = var.enable_final_snapshot ? "${var.name}-final-${random_id.snapshot.hex}" : null
+}
+
+# A snapshot of an earlier environment of this name keeps its name for as long as it is kept.
+resource "random_id" "snapshot" {
+  byte_length = 4
+  keepers     = { identifier = var.name }
 }

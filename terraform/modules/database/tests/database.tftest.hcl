@@ -29,7 +29,7 @@ run "private_and_encrypted" {
   }
 
   assert {
-    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.final_snapshot_identifier == "cpsite-test-final"
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot
     error_message = "Not deleted by mistake, and not without a snapshot."
   }
 
