@@ -123,6 +123,21 @@ run "remote_write_needs_an_endpoint" {
   }
 }
 
+run "more_zones_than_there_are" {
+  command = plan
+
+  variables {
+    availability_zone_count = 3
+  }
+
+  override_data {
+    target = data.aws_availability_zones.available
+    values = { names = ["us-west-1a", "us-west-1c"] }
+  }
+
+  expect_failures = [aws_vpc.this]
+}
+
 run "one_zone_is_refused" {
   command = plan
 
