@@ -70,7 +70,7 @@ variable "enable_database_final_snapshot" {
 }
 
 variable "kept_images" {
-  description = "Number of newest images kept for each service."
+  description = "Number of newest tagged images, one for each commit that was pushed, kept for each service."
   type        = number
   default     = 30
 }
