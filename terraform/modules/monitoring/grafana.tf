@@ -18,6 +18,7 @@ module "grafana" {
   enable_execute_command = var.enable_execute_command
   log_retention_days     = var.log_retention_days
   repository_arns        = local.repository_arns
+  cached_repository_arns = local.repository_arns # copies, or a cache
   key_arns               = var.key_arns
   task_policies = {
     config = data.aws_iam_policy_document.read_config["grafana"].json

@@ -19,6 +19,7 @@ module "prometheus" {
   enable_execute_command = var.enable_execute_command
   log_retention_days     = var.log_retention_days
   repository_arns        = local.repository_arns
+  cached_repository_arns = local.repository_arns # copies, or a cache
   key_arns               = var.key_arns
   task_policies = merge(
     {

@@ -24,6 +24,7 @@ module "task" {
   volumes                = var.volumes
   task_policies          = var.task_policies
   repository_arns        = var.repository_arns
+  cached_repository_arns = var.cached_repository_arns
   key_arns               = var.key_arns
   enable_execute_command = var.enable_execute_command
   log_retention_days     = var.log_retention_days

@@ -67,6 +67,12 @@ variable "repository_arns" {
   default     = []
 }
 
+variable "cached_repository_arns" {
+  description = "ARNs of those of them that a pull-through cache fills, when it is asked for an image that it has not."
+  type        = list(string)
+  default     = []
+}
+
 variable "key_arns" {
   description = "ARNs of the KMS keys that the parameters in `secrets` are encrypted with."
   type        = list(string)

@@ -37,6 +37,17 @@ data "aws_iam_policy_document" "execution" {
     }
   }
 
+  # A pull-through cache makes a repository with its first image, and looks upstream for each later one.
+  dynamic "statement" {
+    for_each = length(var.cached_repository_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "FillCache"
+      actions   = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]
+      resources = var.cached_repository_arns
+    }
+  }
+
   dynamic "statement" {
     for_each = length(local.secret_arns) > 0 ? [1] : []
 

@@ -167,6 +167,21 @@ run "no_secrets_no_permission" {
   }
 }
 
+run "a_pull_through_cache" {
+  command = plan
+
+  variables {
+    cached_repository_arns = ["arn:aws:ecr:us-east-1:123456789012:repository/quay/prometheus/prometheus"]
+  }
+
+  assert {
+    condition = jsonencode([for statement in data.aws_iam_policy_document.execution.statement : [sort(statement.actions), statement.resources] if statement.sid == "FillCache"]) == jsonencode([
+      [["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"], ["arn:aws:ecr:us-east-1:123456789012:repository/quay/prometheus/prometheus"]],
+    ])
+    error_message = "It fetches what it has not."
+  }
+}
+
 run "root_is_refused" {
   command = plan
 
