@@ -70,6 +70,25 @@ run "a_dead_prometheus_is_noticed" {
   }
 }
 
+run "a_failed_deployment_is_told" {
+  command = plan
+
+  assert {
+    condition = aws_cloudwatch_event_rule.failed_deployment.event_pattern == jsonencode({
+      source      = ["aws.ecs"]
+      detail-type = ["ECS Deployment State Change"]
+      resources   = [{ prefix = "arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/" }]
+      detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+    })
+    error_message = "Every service of the cluster."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.failed_deployment.arn == aws_sns_topic.this.arn && aws_cloudwatch_event_target.failed_deployment.role_arn == null
+    error_message = "It goes to the topic of the alarms, by the topic's policy."
+  }
+}
+
 run "certificate" {
   command = plan
 
@@ -101,8 +120,8 @@ run "topic" {
   }
 
   assert {
-    condition     = jsonencode(data.aws_iam_policy_document.topic.statement[*].sid) == jsonencode(["Alarms", "Account", "DenyWithoutTls"])
-    error_message = "CloudWatch and this account publish."
+    condition     = jsonencode(data.aws_iam_policy_document.topic.statement[*].sid) == jsonencode(["Alarms", "Events", "Account", "DenyWithoutTls"])
+    error_message = "CloudWatch, the rule for failed deployments, and this account publish."
   }
 }
 
