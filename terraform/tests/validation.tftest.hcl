@@ -119,6 +119,17 @@ run "sleeping_validator" {
   expect_failures = [var.validator]
 }
 
+run "a_size_that_fargate_does_not_offer" {
+  command = plan
+
+  variables {
+    validator = { cpu = 256, memory_mib = 4096 }
+    uploader  = { cpu = 300 }
+  }
+
+  expect_failures = [var.validator, var.uploader]
+}
+
 run "layout" {
   command = plan
 

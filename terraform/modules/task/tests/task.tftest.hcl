@@ -212,15 +212,39 @@ run "a_long_stop_is_refused" {
   expect_failures = [var.containers]
 }
 
+run "a_pair_that_fargate_does_not_offer" {
+  command = plan
+
+  variables {
+    cpu        = 1024
+    memory_mib = 1024
+  }
+
+  expect_failures = [var.memory_mib]
+}
+
+run "the_largest_pair" {
+  command = plan
+
+  variables {
+    cpu        = 4096
+    memory_mib = 30720
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.memory == "30720"
+    error_message = "It is offered."
+  }
+}
+
 run "wrong_sizes_are_refused" {
   command = plan
 
   variables {
     cpu                = 300
-    memory_mib         = 256
     cpu_architecture   = "MIPS"
     log_retention_days = 2
   }
 
-  expect_failures = [var.cpu, var.memory_mib, var.cpu_architecture, var.log_retention_days]
+  expect_failures = [var.cpu, var.cpu_architecture, var.log_retention_days]
 }
