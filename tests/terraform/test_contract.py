@@ -294,3 +294,13 @@ def test_permissions_are_the_documented_ones(infrastructure: Infrastructure, ser
     allowed = {action for statement in document["statement"] for action in statement["actions"]}
 
     assert allowed == _documented_actions(service)
+
+
+def test_only_what_says_so_serves_plain_http(infrastructure: Infrastructure) -> None:
+    listeners = infrastructure.of_type("aws_lb_listener").values()
+    serving = {
+        one["protocol"] for one in listeners if one["default_action"][0]["type"] != "redirect"
+    }
+    values = (ROOT / f"terraform/environments/{infrastructure.environment}.tfvars").read_text()
+
+    assert serving == ({"HTTP"} if "allow_plain_http = true" in values else {"HTTPS"})
