@@ -30,7 +30,7 @@ for argument in arguments:
     if argument.startswith("-out="):
         pathlib.Path(argument.removeprefix("-out=")).write_text("a plan")
 if "show" in arguments:
-    print("Plan: 1 to add, 0 to change, 0 to destroy.")
+    print(os.environ.get("SHOWS", "Plan: 1 to add, 0 to change, 0 to destroy."))
 """
 )
 _AWS = (
@@ -198,6 +198,23 @@ def test_a_plan_that_is_applied_looks_at_aws(shell: Shell) -> None:
 @pytest.mark.parametrize("step", ["init", "plan", "show"])
 def test_a_failing_plan_is_a_failure(shell: Shell, step: str) -> None:
     assert shell.run("terraform_plan.sh", ".", FAILS=step).returncode != 0
+
+
+def test_no_drift(shell: Shell) -> None:
+    nothing = "No changes. Your infrastructure matches the configuration."
+
+    done = shell.run("terraform_drift.sh", ".", REFRESH="false", SHOWS=nothing)
+
+    assert done.returncode == 0, done.stderr
+    assert "-refresh=true" in shell.calls[1]
+
+
+def test_drift_is_a_failure(shell: Shell) -> None:
+    done = shell.run("terraform_drift.sh", ".")
+
+    assert done.returncode == 1
+    assert "::error title=drift in dev::AWS is not what the code says" in done.stdout
+    assert "1 to add" in (shell.directory / "plan.txt").read_text()
 
 
 @pytest.mark.parametrize("script", ["terraform_plan.sh", "terraform_apply.sh"])
