@@ -23,11 +23,12 @@ module "monitoring" {
   uploader_metrics_port       = local.ports.uploader_metrics
 
   # What is not given must be absent, not null, to get its default.
-  images                 = { for image, name in var.monitoring_images : image => name if name != null }
-  retention_days         = var.prometheus_retention_days
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
+  images                   = { for image, name in var.monitoring_images : image => name if name != null }
+  retention_days           = var.prometheus_retention_days
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 locals {

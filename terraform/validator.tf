@@ -9,14 +9,15 @@ module "validator" {
   assign_public_ip = local.assign_public_ip
   starts_after     = local.connection_rules
 
-  cpu                    = var.validator.cpu
-  memory_mib             = var.validator.memory_mib
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = [module.registry.repository_arns["validator"]]
-  key_arns               = module.secrets.key_arns
-  task_policies          = { validator = data.aws_iam_policy_document.validator.json }
+  cpu                      = var.validator.cpu
+  memory_mib               = var.validator.memory_mib
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+  repository_arns          = [module.registry.repository_arns["validator"]]
+  key_arns                 = module.secrets.key_arns
+  task_policies            = { validator = data.aws_iam_policy_document.validator.json }
 
   min_tasks           = var.validator.min_tasks
   max_tasks           = var.validator.max_tasks

@@ -20,7 +20,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "AWS region."
+  description = "AWS region. An environment is in one: names of roles and buckets hold in all regions, so a second one is another environment."
   type        = string
   default     = "us-east-1"
 
@@ -79,4 +79,10 @@ variable "enable_container_insights" {
   description = "Whether CloudWatch collects more about the cluster, for about $10 a month. Nothing here needs it."
   type        = bool
   default     = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

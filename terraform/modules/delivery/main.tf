@@ -25,6 +25,7 @@ resource "aws_iam_role" "deploy" {
   description          = "Deploys ${var.name} from ${var.github_repository}"
   assume_role_policy   = data.aws_iam_policy_document.trust.json
   max_session_duration = 3600
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "trust" {

@@ -85,3 +85,9 @@ variable "image_parameter_arns" {
   description = "ARNs of the SSM parameters that say which image is deployed."
   type        = list(string)
 }
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
+}

@@ -13,14 +13,15 @@ module "prometheus" {
   wait_for_steady_state = true
   starts_after          = var.starts_after
 
-  cpu                    = 256
-  memory_mib             = 1024
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = local.repository_arns
-  cached_repository_arns = local.repository_arns # copies, or a cache
-  key_arns               = var.key_arns
+  cpu                      = 256
+  memory_mib               = 1024
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  repository_arns          = local.repository_arns
+  cached_repository_arns   = local.repository_arns # copies, or a cache
+  key_arns                 = var.key_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
   task_policies = merge(
     {
       config    = data.aws_iam_policy_document.read_config["prometheus"].json

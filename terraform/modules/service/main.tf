@@ -12,22 +12,28 @@ locals {
   )
 }
 
+locals {
+  # A load balancer must not end what the container's own check still waits for.
+  start_period_seconds = [for container in var.containers : container.health_check.start_period_seconds if container.health_check != null]
+}
+
 module "task" {
   source = "../task"
 
-  name                   = var.name
-  task                   = var.service
-  cpu                    = var.cpu
-  memory_mib             = var.memory_mib
-  cpu_architecture       = var.cpu_architecture
-  containers             = var.containers
-  volumes                = var.volumes
-  task_policies          = var.task_policies
-  repository_arns        = var.repository_arns
-  cached_repository_arns = var.cached_repository_arns
-  key_arns               = var.key_arns
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
+  name                     = var.name
+  task                     = var.service
+  cpu                      = var.cpu
+  memory_mib               = var.memory_mib
+  cpu_architecture         = var.cpu_architecture
+  containers               = var.containers
+  volumes                  = var.volumes
+  task_policies            = var.task_policies
+  repository_arns          = var.repository_arns
+  cached_repository_arns   = var.cached_repository_arns
+  key_arns                 = var.key_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
 }
 
 resource "aws_ecs_service" "this" {
@@ -42,7 +48,7 @@ resource "aws_ecs_service" "this" {
   propagate_tags                    = "SERVICE"
   availability_zone_rebalancing     = "ENABLED"
   wait_for_steady_state             = var.wait_for_steady_state
-  health_check_grace_period_seconds = length(var.target_groups) > 0 ? 60 : null
+  health_check_grace_period_seconds = length(var.target_groups) > 0 ? max(60, local.start_period_seconds...) : null
 
   capacity_provider_strategy {
     capacity_provider = var.enable_spot ? "FARGATE_SPOT" : "FARGATE"

@@ -206,3 +206,9 @@ variable "rollback_alarm_names" {
   type        = list(string)
   default     = []
 }
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
+}

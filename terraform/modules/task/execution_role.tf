@@ -1,7 +1,8 @@
 # What ECS may do to start the task: pull its images, hand over its secrets, write its logs.
 resource "aws_iam_role" "execution" {
-  name               = "${var.name}-${var.task}-execution"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.name}-${var.task}-execution"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "execution" {

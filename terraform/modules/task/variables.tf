@@ -136,3 +136,9 @@ locals {
     4096 = range(8192, 30721, 1024)
   }
 }
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
+}

@@ -71,6 +71,15 @@ run "scrapes_all_tasks" {
   }
 }
 
+run "grafana_has_time_to_start" {
+  command = plan
+
+  assert {
+    condition     = one([for container in jsondecode(output.container_definitions.grafana) : container.healthCheck.startPeriod if container.name == "grafana"]) == 180
+    error_message = "On a quarter of a vCPU it takes longer than the usual half a minute."
+  }
+}
+
 run "alerts_name_runbooks_by_path" {
   command = plan
 

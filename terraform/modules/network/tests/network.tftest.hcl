@@ -93,6 +93,11 @@ run "private_tasks_reach_aws" {
     condition     = jsonencode(data.aws_iam_policy_document.flow_logs[0].statement[0].resources) == jsonencode(["arn:aws:logs:us-east-1:123456789012:log-group:mock:*"])
     error_message = "Flow logs write to their own group."
   }
+
+  assert {
+    condition     = jsonencode(sort(flatten(data.aws_iam_policy_document.flow_logs[0].statement[*].actions))) == jsonencode(["logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents"])
+    error_message = "What AWS asks for, but for making groups."
+  }
 }
 
 run "execute_command_needs_an_endpoint" {

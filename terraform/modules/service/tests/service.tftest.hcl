@@ -127,6 +127,20 @@ run "scaling_by_cpu_and_requests" {
   }
 }
 
+run "a_slow_start" {
+  command = plan
+
+  variables {
+    containers    = { example = { image = "example:1", user = "10001", ports = [8000], health_check = { command = ["CMD", "check"], start_period_seconds = 180 } } }
+    target_groups = { main = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/mock/1", container = "example", port = 8000 } }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.health_check_grace_period_seconds == 180
+    error_message = "The load balancer waits as long as the container's own check."
+  }
+}
+
 run "scaling_by_backlog" {
   command = plan
 

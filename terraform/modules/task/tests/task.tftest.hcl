@@ -182,6 +182,19 @@ run "a_pull_through_cache" {
   }
 }
 
+run "a_boundary" {
+  command = plan
+
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
+  }
+
+  assert {
+    condition     = aws_iam_role.task.permissions_boundary == var.permissions_boundary_arn && aws_iam_role.execution.permissions_boundary == var.permissions_boundary_arn
+    error_message = "Both roles are bounded."
+  }
+}
+
 run "root_is_refused" {
   command = plan
 
