@@ -8,11 +8,23 @@ module "alarms" {
   dead_letter_queue_name   = module.queue.dead_letter_queue_name
   oldest_message_seconds   = var.oldest_message_seconds
   load_balancer_arn_suffix = module.load_balancer.arn_suffix
-  target_group_arn_suffix  = module.load_balancer.validator_target_group_arn_suffix
+  target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.validator
   cluster_name             = local.cluster_name
   database_identifier      = module.database.instance_identifier
   database_connections     = var.database_connections_alarm
   certificate_arn          = var.certificate_arn
+  monitoring_targets = {
+    prometheus = {
+      load_balancer_arn_suffix = module.load_balancer.monitoring_arn_suffix
+      target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.prometheus
+      description              = "Prometheus or Alertmanager beside it does not run: no alert goes off, whatever happens."
+    }
+    grafana = {
+      load_balancer_arn_suffix = module.load_balancer.arn_suffix
+      target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.grafana
+      description              = "Grafana does not run: there are no dashboards. Alerts still go off."
+    }
+  }
   service_names = merge(
     { validator = module.validator.service_name, uploader = module.uploader.service_name },
     module.monitoring.service_names,

@@ -40,7 +40,7 @@ for environment in dev prod; do
 	title "plan $environment"
 	if quietly "$TERRAFORM" -chdir=terraform init -input=false -no-color &&
 		quietly "$TERRAFORM" -chdir=terraform plan -input=false -no-color -lock=false -refresh=false \
-			-var-file="environments/$environment.tfvars" -var github_repository=octo/cpsite -out="$work/$environment.tfplan"; then
+			-var-file="environments/$environment.tfvars" -var-file="testing/$environment.tfvars" -var github_repository=octo/cpsite -out="$work/$environment.tfplan"; then
 		grep '^Plan:' "$work/output"
 		"$TERRAFORM" -chdir=terraform show -json "$work/$environment.tfplan" >"$work/$environment.json"
 	elif [ -n "${REQUIRE_PLAN:-}" ]; then

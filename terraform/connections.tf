@@ -73,3 +73,13 @@ resource "aws_vpc_security_group_egress_rule" "s3" {
   from_port         = local.ports.https
   to_port           = local.ports.https
 }
+
+locals {
+  # Tasks start once they can talk to what they need.
+  connection_rules = [
+    aws_vpc_security_group_ingress_rule.connection,
+    aws_vpc_security_group_egress_rule.connection,
+    aws_vpc_security_group_egress_rule.aws,
+    aws_vpc_security_group_egress_rule.s3,
+  ]
+}

@@ -19,7 +19,8 @@ resource "aws_ssm_parameter" "image" {
   insecure_value = "${each.value}:${var.initial_image_tag}"
 
   lifecycle {
-    ignore_changes = [insecure_value]
+    # With a new description the provider would write the image of its last look as well, over a newer one.
+    ignore_changes = [insecure_value, description]
   }
 }
 

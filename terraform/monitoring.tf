@@ -5,6 +5,7 @@ module "monitoring" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
+  starts_after     = local.connection_rules
   cluster_name     = local.cluster_name
 
   prometheus_target_group_arn = module.load_balancer.target_group_arns.prometheus
@@ -22,11 +23,12 @@ module "monitoring" {
   uploader_metrics_port       = local.ports.uploader_metrics
 
   # What is not given must be absent, not null, to get its default.
-  images                 = { for image, name in var.monitoring_images : image => name if name != null }
-  retention_days         = var.prometheus_retention_days
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
+  images                   = { for image, name in var.monitoring_images : image => name if name != null }
+  retention_days           = var.prometheus_retention_days
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 locals {

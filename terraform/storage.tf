@@ -35,7 +35,7 @@ module "database" {
   enable_multi_az            = var.enable_database_multi_az
   backup_retention_days      = var.database_backup_days
   enable_deletion_protection = !var.is_disposable
-  enable_final_snapshot      = !var.is_disposable
+  enable_final_snapshot      = var.enable_database_final_snapshot
   password_version           = var.database_password_version
   key_arn                    = module.secrets.key_arn
   log_retention_days         = var.log_retention_days

@@ -7,17 +7,18 @@ module "uploader" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
-  namespace_id     = module.monitoring.namespace_id
+  starts_after     = local.connection_rules
 
-  cpu                    = var.uploader.cpu
-  memory_mib             = var.uploader.memory_mib
-  cpu_architecture       = var.cpu_architecture
-  enable_spot            = var.uploader.enable_spot
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = [module.registry.repository_arns["uploader"]]
-  key_arns               = module.secrets.key_arns
-  task_policies          = { uploader = data.aws_iam_policy_document.uploader.json }
+  cpu                      = var.uploader.cpu
+  memory_mib               = var.uploader.memory_mib
+  cpu_architecture         = var.cpu_architecture
+  enable_spot              = var.uploader.enable_spot
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+  repository_arns          = [module.registry.repository_arns["uploader"]]
+  key_arns                 = module.secrets.key_arns
+  task_policies            = { uploader = data.aws_iam_policy_document.uploader.json }
 
   min_tasks = var.uploader.min_tasks
   max_tasks = var.uploader.max_tasks

@@ -7,23 +7,24 @@ module "validator" {
   vpc_id           = module.network.vpc_id
   subnet_ids       = local.task_subnet_ids
   assign_public_ip = local.assign_public_ip
-  namespace_id     = module.monitoring.namespace_id
+  starts_after     = local.connection_rules
 
-  cpu                    = var.validator.cpu
-  memory_mib             = var.validator.memory_mib
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = [module.registry.repository_arns["validator"]]
-  key_arns               = module.secrets.key_arns
-  task_policies          = { validator = data.aws_iam_policy_document.validator.json }
+  cpu                      = var.validator.cpu
+  memory_mib               = var.validator.memory_mib
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+  repository_arns          = [module.registry.repository_arns["validator"]]
+  key_arns                 = module.secrets.key_arns
+  task_policies            = { validator = data.aws_iam_policy_document.validator.json }
 
   min_tasks           = var.validator.min_tasks
   max_tasks           = var.validator.max_tasks
   cpu_scaling_percent = var.validator.cpu_scaling_percent
   request_scaling = {
     requests_per_minute = var.validator.requests_per_minute_per_task
-    resource_label      = "${module.load_balancer.arn_suffix}/${module.load_balancer.validator_target_group_arn_suffix}"
+    resource_label      = "${module.load_balancer.arn_suffix}/${module.load_balancer.target_group_arn_suffixes.validator}"
   }
   rollback_alarm_names = [module.alarms.validator_errors_alarm_name]
 

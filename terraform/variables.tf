@@ -20,7 +20,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "AWS region."
+  description = "AWS region. An environment is in one: names of roles and buckets hold in all regions, so a second one is another environment."
   type        = string
   default     = "us-east-1"
 
@@ -31,7 +31,7 @@ variable "region" {
 }
 
 variable "is_disposable" {
-  description = "Whether `terraform destroy` deletes everything at once: buckets and registries with what is in them, no deletion protection, no final snapshot."
+  description = "Whether `terraform destroy` deletes everything at once: buckets with all messages and registries with all images, without deletion protection. The database's last snapshot is enable_database_final_snapshot's."
   type        = bool
   default     = false
 }
@@ -79,4 +79,10 @@ variable "enable_container_insights" {
   description = "Whether CloudWatch collects more about the cluster, for about $10 a month. Nothing here needs it."
   type        = bool
   default     = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

@@ -63,8 +63,14 @@ variable "database_backup_days" {
   default     = 7
 }
 
+variable "enable_database_final_snapshot" {
+  description = "Whether a snapshot is taken before `terraform destroy` deletes the database, whatever is_disposable says."
+  type        = bool
+  default     = true
+}
+
 variable "kept_images" {
-  description = "Number of newest images kept for each service."
+  description = "Number of newest tagged images, one for each commit that was pushed, kept for each service."
   type        = number
   default     = 30
 }

@@ -4,6 +4,18 @@ variable "github_repository" {
   default     = null
 }
 
+variable "github_owner_id" {
+  description = "Id of the repository's owner on GitHub. Repositories that were created, renamed or transferred since 2026-07-15 have it in the subject of their tokens (docs/deployment.md, step 8); null for older ones."
+  type        = number
+  default     = null
+}
+
+variable "github_repository_id" {
+  description = "Id of the repository on GitHub; null where github_owner_id is."
+  type        = number
+  default     = null
+}
+
 variable "github_branches" {
   description = "Branches whose jobs may deploy without naming the GitHub environment."
   type        = list(string)
@@ -12,12 +24,6 @@ variable "github_branches" {
 
 variable "repository_url" {
   description = "URL under which people read the repository's files, for links to runbooks in alerts, such as https://git.example.com/cpsite/-/blob/main; null takes github_repository's on GitHub."
-  type        = string
-  default     = null
-}
-
-variable "oidc_provider_arn" {
-  description = "ARN of the account's OIDC provider for GitHub, when another environment has created it; null creates it."
   type        = string
   default     = null
 }

@@ -11,7 +11,7 @@ variable "availability_zone_count" {
 }
 
 variable "private_tasks" {
-  description = "Whether tasks run in private subnets, and reach AWS through VPC endpoints (about $88 a month in two zones). Images of the monitoring must come from ECR then."
+  description = "Whether tasks run in private subnets, and reach AWS through VPC endpoints (about $117 a month in two zones). Images of the monitoring must come from ECR then."
   type        = bool
   default     = false
 
@@ -38,9 +38,25 @@ variable "operator_cidrs" {
 }
 
 variable "certificate_arn" {
-  description = "ARN of the ACM certificate of domain_name and monitoring_domain_name; null serves plain HTTP, tokens and all."
+  description = "ARN of the ACM certificate of domain_name and monitoring_domain_name. null serves plain HTTP, and needs allow_plain_http."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.certificate_arn != null || var.allow_plain_http
+    error_message = "Without certificate_arn tokens travel unencrypted. Give one, with domain_name and monitoring_domain_name, or set allow_plain_http = true to try things out."
+  }
+
+  validation {
+    condition     = var.certificate_arn == null || (var.domain_name != null && var.monitoring_domain_name != null)
+    error_message = "certificate_arn needs domain_name and monitoring_domain_name: no certificate is of a load balancer's own name."
+  }
+}
+
+variable "allow_plain_http" {
+  description = "Whether an environment may go without a certificate, and tokens travel unencrypted. To try things out."
+  type        = bool
+  default     = false
 }
 
 variable "domain_name" {

@@ -12,6 +12,11 @@ variable "validator" {
   nullable = false
 
   validation {
+    condition     = contains(lookup(local.fargate_memory_mib, var.validator.cpu, []), var.validator.memory_mib)
+    error_message = contains(keys(local.fargate_memory_mib), tostring(var.validator.cpu)) ? "validator.memory_mib is ${var.validator.memory_mib}, and Fargate offers ${join(", ", lookup(local.fargate_memory_mib, var.validator.cpu, []))} with validator.cpu = ${var.validator.cpu}." : "validator.cpu is ${var.validator.cpu}, and Fargate offers 256, 512, 1024, 2048 and 4096 units."
+  }
+
+  validation {
     condition     = var.validator.min_tasks >= 1
     error_message = "validator.min_tasks must be 1 or more."
   }
@@ -23,7 +28,7 @@ variable "validator" {
 }
 
 variable "uploader" {
-  description = "Size and number of the uploader's tasks, and how it stores (README.md, Configuration). With min_tasks = 0 it sleeps while no message waits; the next one wakes it within some three minutes, or 20 after six hours without any."
+  description = "Size and number of the uploader's tasks, and how it stores (README.md, Configuration). With min_tasks = 0 it sleeps while the queue is empty; the next message wakes it within some three minutes, or 20 after six hours without any."
   type = object({
     cpu                       = optional(number, 256)
     memory_mib                = optional(number, 512)
@@ -37,6 +42,11 @@ variable "uploader" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = contains(lookup(local.fargate_memory_mib, var.uploader.cpu, []), var.uploader.memory_mib)
+    error_message = contains(keys(local.fargate_memory_mib), tostring(var.uploader.cpu)) ? "uploader.memory_mib is ${var.uploader.memory_mib}, and Fargate offers ${join(", ", lookup(local.fargate_memory_mib, var.uploader.cpu, []))} with uploader.cpu = ${var.uploader.cpu}." : "uploader.cpu is ${var.uploader.cpu}, and Fargate offers 256, 512, 1024, 2048 and 4096 units."
+  }
 
   validation {
     condition     = contains(["object", "batch"], var.uploader.layout)
@@ -82,4 +92,15 @@ variable "prometheus_retention_days" {
   description = "Days that Prometheus keeps metrics, as long as its task lives."
   type        = number
   default     = 15
+}
+
+locals {
+  # What Fargate offers: memory in MiB by CPU units.
+  fargate_memory_mib = {
+    256  = [512, 1024, 2048]
+    512  = range(1024, 4097, 1024)
+    1024 = range(2048, 8193, 1024)
+    2048 = range(4096, 16385, 1024)
+    4096 = range(8192, 30721, 1024)
+  }
 }

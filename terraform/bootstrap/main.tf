@@ -1,5 +1,6 @@
-# The bucket for the states of all environments, made once in an account. Its own state stays on the
-# machine that made it: it names one bucket, and `terraform import` brings it back.
+# What an account has once, for all environments: the bucket for their states, and the OIDC provider that their
+# pipelines come in by. Its own state stays on the machine that made it: it names little, and `terraform import`
+# brings it back.
 provider "aws" {
   region = var.region
 }
@@ -12,4 +13,11 @@ module "state" {
   bucket_name             = "${var.project}-terraform-state-${data.aws_caller_identity.current.account_id}"
   force_destroy           = var.force_destroy
   noncurrent_version_days = var.old_state_days
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count = var.create_github_oidc_provider ? 1 : 0
+
+  url            = "https://token.actions.githubusercontent.com"
+  client_id_list = ["sts.amazonaws.com"]
 }

@@ -26,3 +26,9 @@ variable "force_destroy" {
   type        = bool
   default     = false
 }
+
+variable "create_github_oidc_provider" {
+  description = "Whether to create the account's OIDC provider for GitHub, of which there can be but one; false, in terraform.tfvars, where the account has it already."
+  type        = bool
+  default     = true
+}

@@ -5,6 +5,9 @@ is_disposable = true
 # Yours. As it is, this range for documentation lets nobody in.
 operator_cidrs = ["203.0.113.0/24"]
 
+# Tokens travel unencrypted. With a certificate: certificate_arn, domain_name and monitoring_domain_name, as in prod.
+allow_plain_http = true
+
 validator = {
   cpu        = 256
   memory_mib = 512
@@ -21,8 +24,9 @@ uploader = {
   enable_spot = true
 }
 
-database_instance_class = "db.t4g.micro"
-database_backup_days    = 1
+database_instance_class        = "db.t4g.micro"
+database_backup_days           = 1
+enable_database_final_snapshot = false
 
 noncurrent_version_days   = 1
 log_retention_days        = 7

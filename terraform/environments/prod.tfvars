@@ -5,7 +5,7 @@ is_disposable = false
 # Yours. As it is, this range for documentation lets nobody in.
 operator_cidrs = ["203.0.113.0/24"]
 
-# Yours, too: without a certificate, tokens travel unencrypted.
+# Yours, too. Without the first three nothing is applied: tokens would travel unencrypted.
 # certificate_arn        = "arn:aws:acm:us-east-1:123456789012:certificate/…"
 # domain_name            = "messages.example.com"
 # monitoring_domain_name = "prometheus.example.com"

@@ -61,8 +61,9 @@ override_resource {
 }
 
 variables {
-  environment    = "test"
-  operator_cidrs = ["203.0.113.0/24"]
+  environment      = "test"
+  operator_cidrs   = ["203.0.113.0/24"]
+  allow_plain_http = true
 }
 
 run "public" {
@@ -118,7 +119,7 @@ run "private" {
   variables {
     private_tasks = true
     monitoring_images = {
-      prometheus   = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/prometheus:v3.5.0"
+      prometheus   = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/prometheus:v3.12.0"
       alertmanager = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/alertmanager:v0.28.1"
       grafana      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/grafana:12.1.1"
       aws_cli      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/copies/aws-cli:2.28.0"

@@ -42,8 +42,9 @@ override_resource {
 }
 
 variables {
-  environment    = "test"
-  operator_cidrs = ["203.0.113.0/24"]
+  environment      = "test"
+  operator_cidrs   = ["203.0.113.0/24"]
+  allow_plain_http = true
 }
 
 run "validator" {

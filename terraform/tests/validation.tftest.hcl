@@ -5,8 +5,9 @@ mock_provider "aws" {
 }
 
 variables {
-  environment    = "test"
-  operator_cidrs = ["203.0.113.0/24"]
+  environment      = "test"
+  operator_cidrs   = ["203.0.113.0/24"]
+  allow_plain_http = true
 }
 
 run "environment" {
@@ -99,6 +100,27 @@ run "monitoring_domain" {
   expect_failures = [var.monitoring_domain_name]
 }
 
+run "no_certificate" {
+  command = plan
+
+  variables {
+    allow_plain_http = false
+  }
+
+  expect_failures = [var.certificate_arn]
+}
+
+run "a_certificate_without_names" {
+  command = plan
+
+  variables {
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/mock"
+    domain_name     = "messages.example.com"
+  }
+
+  expect_failures = [var.certificate_arn]
+}
+
 run "prefix_without_slash" {
   command = plan
 
@@ -117,6 +139,17 @@ run "sleeping_validator" {
   }
 
   expect_failures = [var.validator]
+}
+
+run "a_size_that_fargate_does_not_offer" {
+  command = plan
+
+  variables {
+    validator = { cpu = 256, memory_mib = 4096 }
+    uploader  = { cpu = 300 }
+  }
+
+  expect_failures = [var.validator, var.uploader]
 }
 
 run "layout" {

@@ -30,7 +30,7 @@ for argument in arguments:
     if argument.startswith("-out="):
         pathlib.Path(argument.removeprefix("-out=")).write_text("a plan")
 if "show" in arguments:
-    print("Plan: 1 to add, 0 to change, 0 to destroy.")
+    print(os.environ.get("SHOWS", "Plan: 1 to add, 0 to change, 0 to destroy."))
 """
 )
 _AWS = (
@@ -58,6 +58,12 @@ class Shell:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        # A repository of its own, with what a maintainer has to commit.
+        self.scripts = directory / "repository" / ".github" / "scripts"
+        shutil.copytree(_SCRIPTS, self.scripts)
+        self.lock = directory / "repository" / "terraform" / ".terraform.lock.hcl"
+        self.lock.parent.mkdir()
+        self.lock.touch()
         tools = directory / "bin"
         tools.mkdir()
         for name, text in (("terraform", _TERRAFORM), ("aws", _AWS)):
@@ -75,7 +81,7 @@ class Shell:
 
     def run(self, script: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(_SCRIPTS / script), *arguments],
+            [str(self.scripts / script), *arguments],
             env=self.environment | more,
             cwd=self.directory,
             capture_output=True,
@@ -160,7 +166,7 @@ def test_a_plan_is_made_without_a_lock(shell: Shell) -> None:
 
     init, plan, show = shell.calls
     assert init[1:] == [
-        *("-chdir=terraform", "init", "-input=false", "-no-color"),
+        *("-chdir=terraform", "init", "-input=false", "-no-color", "-lockfile=readonly"),
         *("-backend-config=bucket=states", "-backend-config=region=eu-west-1"),
         "-backend-config=key=dev/terraform.tfstate",
     ]
@@ -171,9 +177,58 @@ def test_a_plan_is_made_without_a_lock(shell: Shell) -> None:
     assert "1 to add" in (shell.directory / "plan-dev" / "plan.txt").read_text()
 
 
+def test_a_plan_of_a_pull_request_reads_no_secret(shell: Shell) -> None:
+    """Refreshing a parameter decrypts it, so who may refresh may read all secrets."""
+    assert shell.run("terraform_plan.sh", ".", REFRESH="false").returncode == 0
+
+    _init, plan, _show = shell.calls
+    assert "-refresh=false" in plan
+    told, *_rest = (shell.directory / "plan.txt").read_text().splitlines()
+    assert told.startswith("Compared with the state as it was last written")
+
+
+def test_a_plan_that_is_applied_looks_at_aws(shell: Shell) -> None:
+    assert shell.run("terraform_plan.sh", ".", REFRESH="true").returncode == 0
+
+    _init, plan, _show = shell.calls
+    assert "-refresh=true" in plan
+    assert (shell.directory / "plan.txt").read_text().startswith("Plan: 1 to add")
+
+
 @pytest.mark.parametrize("step", ["init", "plan", "show"])
 def test_a_failing_plan_is_a_failure(shell: Shell, step: str) -> None:
     assert shell.run("terraform_plan.sh", ".", FAILS=step).returncode != 0
+
+
+def test_no_drift(shell: Shell) -> None:
+    nothing = "No changes. Your infrastructure matches the configuration."
+
+    done = shell.run("terraform_drift.sh", ".", REFRESH="false", SHOWS=nothing)
+
+    assert done.returncode == 0, done.stderr
+    assert "-refresh=true" in shell.calls[1]
+
+
+def test_drift_is_a_failure(shell: Shell) -> None:
+    done = shell.run("terraform_drift.sh", ".")
+
+    assert done.returncode == 1
+    assert "::error title=drift in dev::AWS is not what the code says" in done.stdout
+    assert "1 to add" in (shell.directory / "plan.txt").read_text()
+
+
+@pytest.mark.parametrize("script", ["terraform_plan.sh", "terraform_apply.sh"])
+def test_providers_are_the_locked_ones(shell: Shell, script: str) -> None:
+    (shell.directory / "saved").touch()
+    assert shell.run(script, "saved" if "apply" in script else ".").returncode == 0
+    assert "-lockfile=readonly" in shell.calls[0]
+
+    shell.lock.unlink()
+    done = shell.run(script, "saved" if "apply" in script else ".")
+
+    assert done.returncode == 1
+    assert ".terraform.lock.hcl is not committed" in done.stdout
+    assert len([call for call in shell.calls if "init" in call]) == 1
 
 
 def test_the_files_that_the_scripts_name_exist() -> None:

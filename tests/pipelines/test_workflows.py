@@ -45,6 +45,7 @@ def test_the_workflows_are_these() -> None:
     assert {path.name for path in WORKFLOWS} == {
         "ci.yml",
         "deploy-service.yml",
+        "drift.yml",
         "infra.yml",
         *PIPELINES,
     }
@@ -119,6 +120,28 @@ def test_runs_do_not_cross(path: Path) -> None:
     # Half a deployment helps nobody; half a check of a pull request does no harm.
     assert cancels is False or cancels == "${{ github.event_name == 'pull_request' }}"
     assert (cancels is False) == (path.name in PIPELINES)
+
+
+def test_a_pull_request_plans_with_a_role_that_reads_no_secret() -> None:
+    plan = load(_GITHUB / "workflows" / "infra.yml")["jobs"]["plan"]
+
+    assert plan["environment"] == (
+        "${{ matrix.environment }}-${{ github.event_name == 'pull_request' && 'plan' || 'infra' }}"
+    )
+    assert plan["env"]["REFRESH"] == "${{ github.event_name != 'pull_request' }}"
+    (access,) = [step for step in plan["steps"] if step.get("id") == "access"]
+    assert access["env"]["ENVIRONMENT"] == plan["environment"]
+
+
+def test_drift_is_looked_for_where_no_branch_can_read_along() -> None:
+    workflow = load(_GITHUB / "workflows" / "drift.yml")
+    job = workflow["jobs"]["drift"]
+
+    # A schedule runs the default branch, and the environment is given to it alone.
+    assert set(workflow[True]) == {"schedule", "workflow_dispatch"}
+    assert job["environment"] == "${{ matrix.environment }}-drift"
+    assert job["strategy"]["matrix"]["environment"] == ["dev", "prod"]
+    assert any("terraform_drift.sh" in step.get("run", "") for step in job["steps"])
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -55,7 +55,8 @@ def _run_tests(environment: str, directory: str, kind: str) -> dict[str, Any] | 
     """Return the document that a verbose test prints, or why it printed none."""
     tested = _terraform(
         *("test", f"-test-directory=tests/{directory}"),
-        *(f"-var-file=environments/{environment}.tfvars", "-json", "-verbose"),
+        *(f"-var-file={place}/{environment}.tfvars" for place in ("environments", "testing")),
+        *("-json", "-verbose"),
     )
     lines = [json.loads(line) for line in tested.stdout.splitlines()]
     documents = [line[kind] for line in lines if line["type"] == kind]

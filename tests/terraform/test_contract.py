@@ -197,15 +197,15 @@ def test_prometheus_asks_where_metrics_are(
         'module.monitoring.aws_s3_object.config["prometheus/prometheus.yml"]'
     )
     jobs = {job["job_name"]: job for job in yaml.safe_load(config["content"])["scrape_configs"]}
-    namespace = infrastructure.one(
-        "module.monitoring.aws_service_discovery_private_dns_namespace.this"
-    )
-    registered = infrastructure.one(f"module.{service}.aws_service_discovery_service.this")
+    running = infrastructure.one(f"module.{service}.aws_ecs_service.this")
 
-    (found,) = jobs[service]["dns_sd_configs"]
+    (found,) = jobs[service]["aws_sd_configs"]
+    (kept,) = jobs[service]["relabel_configs"]
     assert found["port"] == int(environment[variable])
     assert found["port"] in [mapping["containerPort"] for mapping in container["portMappings"]]
-    assert found["names"] == [f"{registered['name']}.{namespace['name']}"]
+    assert found["clusters"] == [running["cluster"]]
+    assert kept["action"] == "keep"
+    assert kept["regex"] == f"{running['name']};RUNNING"
     assert environment["METRICS_HOST"] == "0.0.0.0"
 
 
@@ -295,3 +295,13 @@ def test_permissions_are_the_documented_ones(infrastructure: Infrastructure, ser
     allowed = {action for statement in document["statement"] for action in statement["actions"]}
 
     assert allowed == _documented_actions(service)
+
+
+def test_only_what_says_so_serves_plain_http(infrastructure: Infrastructure) -> None:
+    listeners = infrastructure.of_type("aws_lb_listener").values()
+    serving = {
+        one["protocol"] for one in listeners if one["default_action"][0]["type"] != "redirect"
+    }
+    values = (ROOT / f"terraform/environments/{infrastructure.environment}.tfvars").read_text()
+
+    assert serving == ({"HTTP"} if "allow_plain_http = true" in values else {"HTTPS"})

@@ -45,3 +45,9 @@ def test_services_end_a_failed_deployment_themselves(infrastructure: Infrastruct
     for service in infrastructure.of_type("aws_ecs_service").values():
         breaker = service["deployment_circuit_breaker"]
         assert json.dumps(breaker) == '[{"enable": true, "rollback": true}]'
+
+
+def test_no_environment_owns_what_the_account_has_once(infrastructure: Infrastructure) -> None:
+    """Destroying dev would take the OIDC provider away from prod's pipelines."""
+    assert infrastructure.of_type("aws_iam_role")
+    assert infrastructure.of_type("aws_iam_openid_connect_provider") == {}

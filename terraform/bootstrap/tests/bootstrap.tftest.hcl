@@ -26,3 +26,25 @@ run "bad_project_is_refused" {
 
   expect_failures = [var.project]
 }
+
+run "the_accounts_oidc_provider" {
+  command = plan
+
+  assert {
+    condition     = jsonencode([for provider in aws_iam_openid_connect_provider.github : [provider.url, provider.client_id_list]]) == jsonencode([["https://token.actions.githubusercontent.com", ["sts.amazonaws.com"]]])
+    error_message = "It belongs to the account, and goes with no environment."
+  }
+}
+
+run "an_existing_oidc_provider" {
+  command = plan
+
+  variables {
+    create_github_oidc_provider = false
+  }
+
+  assert {
+    condition     = length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "There can be but one."
+  }
+}

@@ -24,6 +24,19 @@ data "aws_iam_policy_document" "topic" {
     }
   }
 
+  # EventBridge, about failed deployments (deployments.tf). AWS documents no condition on the source that it sends to
+  # SNS, and one that does not match would be silence again. What comes in here is an e-mail at worst.
+  statement {
+    sid       = "Events"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.this.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+  }
+
   # Alertmanager, whose role says so.
   statement {
     sid       = "Account"

@@ -50,6 +50,15 @@ variable "target_group_arn_suffix" {
   type        = string
 }
 
+variable "monitoring_targets" {
+  description = "What must always have a healthy target, by name: how CloudWatch names its load balancer and target group, and what people read when it has none."
+  type = map(object({
+    load_balancer_arn_suffix = string
+    target_group_arn_suffix  = string
+    description              = string
+  }))
+}
+
 variable "cluster_name" {
   description = "Name of the ECS cluster."
   type        = string

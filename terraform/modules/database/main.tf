@@ -18,11 +18,8 @@ resource "aws_db_parameter_group" "this" {
   family      = "postgres${var.engine_version}"
   description = "PostgreSQL of ${var.name}"
 
-  parameter {
-    name  = "rds.force_ssl"
-    value = "1"
-  }
-
+  # rds.force_ssl is not here: it is 1 by default from PostgreSQL 15 on, which engine_version demands, and given it would
+  # come back with another apply_method, a change in every plan.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
@@ -62,5 +59,11 @@ resource "aws_db_instance" "this" {
 
   deletion_protection       = var.enable_deletion_protection
   skip_final_snapshot       = !var.enable_final_snapshot
-  final_snapshot_identifier = var.enable_final_snapshot ? "${var.name}-final" : null
+  final_snapshot_identifier = var.enable_final_snapshot ? "${var.name}-final-${random_id.snapshot.hex}" : null
+}
+
+# A snapshot of an earlier environment of this name keeps its name for as long as it is kept.
+resource "random_id" "snapshot" {
+  byte_length = 4
+  keepers     = { identifier = var.name }
 }

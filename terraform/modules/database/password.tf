@@ -22,4 +22,9 @@ resource "aws_ssm_parameter" "url" {
     5432,
     aws_db_instance.this.db_name,
   )
+
+  lifecycle {
+    # As in modules/secrets: with a new description the provider would write an empty URL.
+    ignore_changes = [description]
+  }
 }

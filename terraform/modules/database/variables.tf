@@ -31,7 +31,7 @@ variable "engine_version" {
 
   validation {
     condition     = can(regex("^1[5-9]$", var.engine_version))
-    error_message = "engine_version must be a major version from 15 on, such as 17."
+    error_message = "engine_version must be a major version from 15 on, such as 17: older ones do not refuse unencrypted connections by default."
   }
 }
 

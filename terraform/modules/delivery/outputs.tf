@@ -2,8 +2,3 @@ output "deploy_role_arn" {
   description = "ARN of the role that workflows take."
   value       = aws_iam_role.deploy.arn
 }
-
-output "oidc_provider_arn" {
-  description = "ARN of the OIDC provider."
-  value       = local.provider_arn
-}

@@ -9,8 +9,25 @@ variable "github_repository" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
-    error_message = "github_repository must be owner/name, without wildcards."
+    error_message = "github_repository must be owner/name, without wildcards and ids: those are github_owner_id and github_repository_id."
   }
+}
+
+variable "github_owner_id" {
+  description = "Id of the repository's owner on GitHub. Repositories that were created, renamed or transferred since 2026-07-15 have it in the subject of their tokens (docs/deployment.md, step 8); null for older ones."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = (var.github_owner_id == null) == (var.github_repository_id == null)
+    error_message = "github_owner_id and github_repository_id go together: give both, or neither for a repository with subjects of names alone."
+  }
+}
+
+variable "github_repository_id" {
+  description = "Id of the repository on GitHub; null where github_owner_id is."
+  type        = number
+  default     = null
 }
 
 variable "github_environment" {
@@ -32,12 +49,6 @@ variable "github_branches" {
     condition     = alltrue([for branch in var.github_branches : can(regex("^[A-Za-z0-9._/-]+$", branch))])
     error_message = "github_branches must be names of branches, without wildcards."
   }
-}
-
-variable "oidc_provider_arn" {
-  description = "ARN of the account's OIDC provider for GitHub, of which there can be but one; null creates it."
-  type        = string
-  default     = null
 }
 
 variable "repository_arns" {
@@ -73,4 +84,10 @@ variable "role_arns" {
 variable "image_parameter_arns" {
   description = "ARNs of the SSM parameters that say which image is deployed."
   type        = list(string)
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

@@ -40,7 +40,16 @@ output "arn_suffix" {
   value       = aws_lb.main.arn_suffix
 }
 
-output "validator_target_group_arn_suffix" {
-  description = "How CloudWatch names the validator's target group."
-  value       = aws_lb_target_group.validator.arn_suffix
+output "monitoring_arn_suffix" {
+  description = "How CloudWatch names the monitoring load balancer."
+  value       = aws_lb.monitoring.arn_suffix
+}
+
+output "target_group_arn_suffixes" {
+  description = "How CloudWatch names the target groups: validator, grafana, prometheus."
+  value = {
+    validator  = aws_lb_target_group.validator.arn_suffix
+    grafana    = aws_lb_target_group.grafana.arn_suffix
+    prometheus = aws_lb_target_group.prometheus.arn_suffix
+  }
 }

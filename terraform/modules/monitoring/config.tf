@@ -3,15 +3,43 @@
 locals {
   namespace = "${var.name}.internal"
 
+  # The file finds the services by DNS, as compose.yaml needs it. Of ECS's tasks a DNS answer has eight at most, so here
+  # Prometheus asks ECS for them (docs/adr/0016).
+  prometheus = yamldecode(templatefile("${path.module}/files/prometheus.yml", {
+    name                   = var.name
+    namespace              = local.namespace
+    validator_metrics_port = var.validator_metrics_port
+    uploader_metrics_port  = var.uploader_metrics_port
+  }))
+  discovery = {
+    for service, port in { validator = var.validator_metrics_port, uploader = var.uploader_metrics_port } : service => {
+      aws_sd_configs = [{
+        role             = "ecs"
+        region           = data.aws_region.current.region
+        clusters         = [local.cluster_arn]
+        port             = port
+        refresh_interval = "30s"
+      }]
+      # The answer has all tasks of the cluster, and those that still start.
+      relabel_configs = [{
+        source_labels = ["__meta_ecs_service", "__meta_ecs_last_status"]
+        regex         = "${var.name}-${service};RUNNING"
+        action        = "keep"
+      }]
+    }
+  }
+
   files = merge(
     {
       "prometheus/prometheus.yml" = join("", concat(
-        [templatefile("${path.module}/files/prometheus.yml", {
-          name                   = var.name
-          namespace              = local.namespace
-          validator_metrics_port = var.validator_metrics_port
-          uploader_metrics_port  = var.uploader_metrics_port
-        })],
+        [yamlencode(merge(local.prometheus, {
+          scrape_configs = [
+            for job in local.prometheus.scrape_configs : merge(
+              { for key, value in job : key => value if key != "dns_sd_configs" },
+              try(local.discovery[job.job_name], {}),
+            )
+          ]
+        }))],
         [for url in local.remote_write_urls : templatefile("${path.module}/files/remote_write.yml", {
           remote_write_url    = url
           remote_write_region = local.remote_write_region

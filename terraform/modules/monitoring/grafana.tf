@@ -7,15 +7,20 @@ module "grafana" {
   vpc_id           = var.vpc_id
   subnet_ids       = var.subnet_ids
   assign_public_ip = var.assign_public_ip
-  namespace_id     = aws_service_discovery_private_dns_namespace.this.id
 
-  cpu                    = 256
-  memory_mib             = 512
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = local.repository_arns
-  key_arns               = var.key_arns
+  # Its images exist, unlike those of the services at the first apply.
+  wait_for_steady_state = true
+  starts_after          = var.starts_after
+
+  cpu                      = 256
+  memory_mib               = 512
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  repository_arns          = local.repository_arns
+  cached_repository_arns   = local.repository_arns # copies, or a cache
+  key_arns                 = var.key_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
   task_policies = {
     config = data.aws_iam_policy_document.read_config["grafana"].json
   }
@@ -45,11 +50,15 @@ module "grafana" {
         GF_PLUGINS_PREINSTALL_DISABLED        = "true"
         GF_LOG_CONSOLE_FORMAT                 = "json"
       }
-      secrets      = { GF_SECURITY_ADMIN_PASSWORD = var.grafana_admin_password_arn }
-      ports        = [3000]
-      mounts       = { config = "/config", data = "/var/lib/grafana", tmp = "/tmp" }
-      depends_on   = { init = "SUCCESS" }
-      health_check = { command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/grafana/api/health"] }
+      secrets    = { GF_SECURITY_ADMIN_PASSWORD = var.grafana_admin_password_arn }
+      ports      = [3000]
+      mounts     = { config = "/config", data = "/var/lib/grafana", tmp = "/tmp" }
+      depends_on = { init = "SUCCESS" }
+      health_check = {
+        command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/grafana/api/health"]
+        # Its database is made anew with each task: hundreds of steps, on a quarter of a vCPU.
+        start_period_seconds = 180
+      }
     }
   }
 }

@@ -2,7 +2,7 @@ data "aws_region" "current" {}
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# Names that are known inside the VPC alone: validator.cpsite-dev.internal has an address for each task.
+# Names that are known inside the VPC alone: Grafana finds Prometheus as prometheus.cpsite-dev.internal.
 resource "aws_service_discovery_private_dns_namespace" "this" {
   name        = "${var.name}.internal"
   description = "Services of ${var.name}"
@@ -10,6 +10,13 @@ resource "aws_service_discovery_private_dns_namespace" "this" {
 }
 
 locals {
+  cluster_arn = format(
+    "arn:%s:ecs:%s:%s:cluster/%s",
+    data.aws_partition.current.partition,
+    data.aws_region.current.region,
+    data.aws_caller_identity.current.account_id,
+    var.cluster_name,
+  )
   ecr_image = "^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com/([^:@]+)"
   # Of those images that come from ECR.
   repository_arns = [

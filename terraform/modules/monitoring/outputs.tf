@@ -1,8 +1,3 @@
-output "namespace_id" {
-  description = "Id of the Cloud Map namespace."
-  value       = aws_service_discovery_private_dns_namespace.this.id
-}
-
 output "namespace_name" {
   description = "Name of the Cloud Map namespace."
   value       = local.namespace

@@ -7,19 +7,26 @@ module "prometheus" {
   vpc_id           = var.vpc_id
   subnet_ids       = var.subnet_ids
   assign_public_ip = var.assign_public_ip
-  namespace_id     = aws_service_discovery_private_dns_namespace.this.id
+  namespace        = { id = aws_service_discovery_private_dns_namespace.this.id }
 
-  cpu                    = 256
-  memory_mib             = 1024
-  cpu_architecture       = var.cpu_architecture
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
-  repository_arns        = local.repository_arns
-  key_arns               = var.key_arns
+  # Its images exist, unlike those of the services at the first apply.
+  wait_for_steady_state = true
+  starts_after          = var.starts_after
+
+  cpu                      = 256
+  memory_mib               = 1024
+  cpu_architecture         = var.cpu_architecture
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
+  repository_arns          = local.repository_arns
+  cached_repository_arns   = local.repository_arns # copies, or a cache
+  key_arns                 = var.key_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
   task_policies = merge(
     {
-      config = data.aws_iam_policy_document.read_config["prometheus"].json
-      alerts = data.aws_iam_policy_document.publish_alerts.json
+      config    = data.aws_iam_policy_document.read_config["prometheus"].json
+      alerts    = data.aws_iam_policy_document.publish_alerts.json
+      discovery = data.aws_iam_policy_document.discover_tasks.json
     },
     { for document in data.aws_iam_policy_document.remote_write : "remote-write" => document.json },
   )
@@ -65,6 +72,35 @@ module "prometheus" {
       depends_on   = { init = "SUCCESS" }
       health_check = { command = ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/healthy"] }
     }
+  }
+}
+
+# What Prometheus's discovery calls (discovery/aws/ecs.go, 3.12).
+data "aws_iam_policy_document" "discover_tasks" {
+  statement {
+    sid       = "FindTasks"
+    actions   = ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServices", "ecs:ListTasks"]
+    resources = ["*"] # of the cluster below
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
+
+  statement {
+    sid     = "DescribeCluster"
+    actions = ["ecs:DescribeClusters"]
+    # The second is what it tries its credentials with, whether there is one or not.
+    resources = [local.cluster_arn, replace(local.cluster_arn, "/[^/]*$/", "default")]
+  }
+
+  # For the tasks' public addresses, which nothing here uses. Without it each refresh logs an error.
+  statement {
+    sid       = "FindAddresses"
+    actions   = ["ec2:DescribeNetworkInterfaces"]
+    resources = ["*"] # it takes no other
   }
 }
 

@@ -23,6 +23,12 @@ variable "cluster_name" {
   type        = string
 }
 
+variable "starts_after" {
+  description = "What tasks need from their first second on: the rules of security groups."
+  type        = any
+  default     = []
+}
+
 variable "prometheus_target_group_arn" {
   description = "ARN of Prometheus's target group."
   type        = string
@@ -112,9 +118,9 @@ variable "repository_url" {
 }
 
 variable "images" {
-  description = "Images with their versions. In private subnets they must come from ECR, for which a pull-through cache or copies are needed."
+  description = "Images with their versions; Prometheus's must be 3.8 or newer. In private subnets they must come from ECR, for which a pull-through cache or copies are needed."
   type = object({
-    prometheus   = optional(string, "quay.io/prometheus/prometheus:v3.5.0")
+    prometheus   = optional(string, "quay.io/prometheus/prometheus:v3.12.0")
     alertmanager = optional(string, "quay.io/prometheus/alertmanager:v0.28.1")
     grafana      = optional(string, "docker.io/grafana/grafana:12.1.1")
     aws_cli      = optional(string, "public.ecr.aws/aws-cli/aws-cli:2.28.0")
@@ -125,6 +131,11 @@ variable "images" {
   validation {
     condition     = alltrue([for image in values(var.images) : can(regex(":[^/:]*[0-9][^/:]*$|@sha256:[0-9a-f]{64}$", image)) && !endswith(image, ":latest")])
     error_message = "Each image must name its version, or its digest."
+  }
+
+  validation {
+    condition     = !can(regex(":v?[0-2]\\.|:v?3\\.[0-7](\\.|$)", var.images.prometheus))
+    error_message = "images.prometheus must be 3.8 or newer: older ones cannot ask ECS for tasks."
   }
 }
 
@@ -144,4 +155,10 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 30
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

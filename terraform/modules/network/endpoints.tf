@@ -2,7 +2,7 @@ data "aws_region" "current" {}
 
 locals {
   interface_services = concat(
-    ["sqs", "ssm", "ecr.api", "ecr.dkr", "logs", "sns"],
+    ["sqs", "ssm", "ecr.api", "ecr.dkr", "logs", "sns", "ecs", "ec2"], # the last two for Prometheus's discovery
     var.enable_execute_command ? ["ssmmessages"] : [],
     var.enable_remote_write ? ["aps-workspaces"] : [],
   )

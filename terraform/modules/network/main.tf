@@ -9,7 +9,9 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  zones = slice(data.aws_availability_zones.available.names, 0, var.availability_zone_count)
+  available = data.aws_availability_zones.available.names
+  # Where there are fewer, aws_vpc.this says so.
+  zones = slice(local.available, 0, min(length(local.available), var.availability_zone_count))
 }
 
 resource "aws_vpc" "this" {
@@ -18,6 +20,13 @@ resource "aws_vpc" "this" {
   enable_dns_hostnames = true
 
   tags = { Name = var.name }
+
+  lifecycle {
+    precondition {
+      condition     = length(local.available) >= var.availability_zone_count
+      error_message = "availability_zone_count is ${var.availability_zone_count}, and ${data.aws_region.current.region} offers this account ${length(local.available)}: ${join(", ", local.available)}."
+    }
+  }
 }
 
 # Nothing uses the default security group; without rules nothing can.

@@ -6,11 +6,17 @@ output "vpc_id" {
 output "public_subnet_ids" {
   description = "Ids of the subnets with a route to the internet."
   value       = aws_subnet.public[*].id
+
+  # AWS refuses a load balancer in a VPC without a gateway, and a task that cannot reach its registry dies.
+  depends_on = [aws_route.internet, aws_route_table_association.public]
 }
 
 output "private_subnet_ids" {
   description = "Ids of the subnets without one."
   value       = aws_subnet.private[*].id
+
+  # Without its endpoints, a task in them cannot pull its image.
+  depends_on = [aws_route_table_association.private, aws_vpc_endpoint.interface, aws_vpc_endpoint.s3]
 }
 
 output "endpoints_security_group_id" {

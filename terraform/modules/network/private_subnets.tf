@@ -1,6 +1,6 @@
 # Without a way to the internet: for the database, and for tasks where there are endpoints.
 resource "aws_subnet" "private" {
-  count = var.availability_zone_count
+  count = length(local.zones)
 
   vpc_id            = aws_vpc.this.id
   availability_zone = local.zones[count.index]
@@ -16,7 +16,7 @@ resource "aws_route_table" "private" {
 }
 
 resource "aws_route_table_association" "private" {
-  count = var.availability_zone_count
+  count = length(local.zones)
 
   subnet_id      = aws_subnet.private[count.index].id
   route_table_id = aws_route_table.private.id

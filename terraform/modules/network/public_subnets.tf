@@ -5,7 +5,7 @@ resource "aws_internet_gateway" "this" {
 }
 
 resource "aws_subnet" "public" {
-  count = var.availability_zone_count
+  count = length(local.zones)
 
   vpc_id            = aws_vpc.this.id
   availability_zone = local.zones[count.index]
@@ -29,7 +29,7 @@ resource "aws_route" "internet" {
 }
 
 resource "aws_route_table_association" "public" {
-  count = var.availability_zone_count
+  count = length(local.zones)
 
   subnet_id      = aws_subnet.public[count.index].id
   route_table_id = aws_route_table.public.id

@@ -54,3 +54,9 @@ variable "log_retention_days" {
   type        = number
   default     = 30
 }
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
+}

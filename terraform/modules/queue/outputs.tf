@@ -1,6 +1,9 @@
 output "queue_url" {
   description = "URL of the queue."
   value       = aws_sqs_queue.messages.url
+
+  # The uploader refuses a queue that has no dead-letter queue yet.
+  depends_on = [aws_sqs_queue_redrive_policy.messages]
 }
 
 output "queue_arn" {

@@ -28,9 +28,11 @@ resource "aws_ecr_lifecycle_policy" "this" {
       },
       {
         rulePriority = 2
-        description  = "All but the newest ${var.kept_images}"
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = var.kept_images }
-        action       = { type = "expire" }
+        description  = "All but the newest ${var.kept_images} with a tag"
+        # Of a deployment just one has a tag. What it may bring along, attestations or images of other platforms, counts
+        # for nothing here, and rule 1 leaves it alone for as long as the tagged one refers to it.
+        selection = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = var.kept_images }
+        action    = { type = "expire" }
       },
     ]
   })

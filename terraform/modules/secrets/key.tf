@@ -43,4 +43,17 @@ data "aws_iam_policy_document" "key" {
       values   = [data.aws_caller_identity.current.account_id]
     }
   }
+
+  # For a topic with a key, EventBridge supports no condition on its source here (Amazon SNS developer guide, key
+  # management).
+  statement {
+    sid       = "EventsToEncryptedTopic"
+    actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+  }
 }

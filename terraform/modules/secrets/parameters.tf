@@ -8,6 +8,13 @@ resource "aws_ssm_parameter" "this" {
   key_id           = aws_kms_key.this.arn
   value_wo         = ephemeral.random_password.this[each.key].result
   value_wo_version = each.value.version
+
+  lifecycle {
+    # A changed description is written together with the value, and of a write-only one the provider knows none: it
+    # would write an empty secret (internal/service/ssm/parameter.go, Update). key_id has the same flaw: raise the
+    # version when it changes.
+    ignore_changes = [description]
+  }
 }
 
 ephemeral "random_password" "this" {

@@ -1,4 +1,5 @@
-# Waiting messages for each running task. CPUUtilization has a sample a minute from each task, so
+# Messages in the queue for each running task: those that wait, and those in flight, or the last task would be put to
+# sleep with messages that it has received and not yet stored. CPUUtilization has a sample a minute from each task, so
 # their number is the number of tasks, without Container Insights and its price.
 resource "aws_appautoscaling_policy" "backlog" {
   count = var.backlog_scaling != null && (var.max_tasks > 1 || var.min_tasks == 0) ? 1 : 0
@@ -17,8 +18,8 @@ resource "aws_appautoscaling_policy" "backlog" {
     customized_metric_specification {
       metrics {
         id          = "backlog"
-        label       = "Waiting messages for each task"
-        expression  = "visible / FILL(tasks, 1)"
+        label       = "Messages in the queue for each task"
+        expression  = "(visible + in_flight) / FILL(tasks, 1)"
         return_data = true
       }
 
@@ -32,6 +33,25 @@ resource "aws_appautoscaling_policy" "backlog" {
           metric {
             namespace   = "AWS/SQS"
             metric_name = "ApproximateNumberOfMessagesVisible"
+
+            dimensions {
+              name  = "QueueName"
+              value = var.backlog_scaling.queue_name
+            }
+          }
+        }
+      }
+
+      metrics {
+        id          = "in_flight"
+        return_data = false
+
+        metric_stat {
+          stat = "Maximum"
+
+          metric {
+            namespace   = "AWS/SQS"
+            metric_name = "ApproximateNumberOfMessagesNotVisible"
 
             dimensions {
               name  = "QueueName"

@@ -12,21 +12,28 @@ locals {
   )
 }
 
+locals {
+  # A load balancer must not end what the container's own check still waits for.
+  start_period_seconds = [for container in var.containers : container.health_check.start_period_seconds if container.health_check != null]
+}
+
 module "task" {
   source = "../task"
 
-  name                   = var.name
-  task                   = var.service
-  cpu                    = var.cpu
-  memory_mib             = var.memory_mib
-  cpu_architecture       = var.cpu_architecture
-  containers             = var.containers
-  volumes                = var.volumes
-  task_policies          = var.task_policies
-  repository_arns        = var.repository_arns
-  key_arns               = var.key_arns
-  enable_execute_command = var.enable_execute_command
-  log_retention_days     = var.log_retention_days
+  name                     = var.name
+  task                     = var.service
+  cpu                      = var.cpu
+  memory_mib               = var.memory_mib
+  cpu_architecture         = var.cpu_architecture
+  containers               = var.containers
+  volumes                  = var.volumes
+  task_policies            = var.task_policies
+  repository_arns          = var.repository_arns
+  cached_repository_arns   = var.cached_repository_arns
+  key_arns                 = var.key_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
+  enable_execute_command   = var.enable_execute_command
+  log_retention_days       = var.log_retention_days
 }
 
 resource "aws_ecs_service" "this" {
@@ -35,14 +42,13 @@ resource "aws_ecs_service" "this" {
   task_definition = module.task.task_definition_arn
   desired_count   = max(1, var.min_tasks)
 
-  platform_version              = "LATEST"
-  enable_execute_command        = var.enable_execute_command
-  enable_ecs_managed_tags       = true
-  propagate_tags                = "SERVICE"
-  availability_zone_rebalancing = "ENABLED"
-  # The first apply comes before the first image.
-  wait_for_steady_state             = false
-  health_check_grace_period_seconds = length(var.target_groups) > 0 ? 60 : null
+  platform_version                  = "LATEST"
+  enable_execute_command            = var.enable_execute_command
+  enable_ecs_managed_tags           = true
+  propagate_tags                    = "SERVICE"
+  availability_zone_rebalancing     = "ENABLED"
+  wait_for_steady_state             = var.wait_for_steady_state
+  health_check_grace_period_seconds = length(var.target_groups) > 0 ? max(60, local.start_period_seconds...) : null
 
   capacity_provider_strategy {
     capacity_provider = var.enable_spot ? "FARGATE_SPOT" : "FARGATE"
@@ -83,12 +89,18 @@ resource "aws_ecs_service" "this" {
     }
   }
 
-  service_registries {
-    registry_arn = aws_service_discovery_service.this.arn
+  dynamic "service_registries" {
+    for_each = aws_service_discovery_service.this
+
+    content {
+      registry_arn = service_registries.value.arn
+    }
   }
 
   lifecycle {
     # Autoscaling's.
     ignore_changes = [desired_count]
   }
+
+  depends_on = [var.starts_after]
 }

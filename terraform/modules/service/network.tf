@@ -7,13 +7,15 @@ resource "aws_security_group" "this" {
   tags = { Name = "${var.name}-${var.service}" }
 }
 
-# One A record for each task: Prometheus finds them all.
+# A name for what others look up. A DNS answer has eight tasks at most: no way to find all of a service.
 resource "aws_service_discovery_service" "this" {
+  count = var.namespace == null ? 0 : 1
+
   name          = var.service
   force_destroy = true
 
   dns_config {
-    namespace_id   = var.namespace_id
+    namespace_id   = var.namespace.id
     routing_policy = "MULTIVALUE"
 
     dns_records {

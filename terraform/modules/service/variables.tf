@@ -67,6 +67,12 @@ variable "repository_arns" {
   default     = []
 }
 
+variable "cached_repository_arns" {
+  description = "ARNs of those of them that a pull-through cache fills, when it is asked for an image that it has not."
+  type        = list(string)
+  default     = []
+}
+
 variable "key_arns" {
   description = "ARNs of the KMS keys that the parameters in `secrets` are encrypted with."
   type        = list(string)
@@ -105,6 +111,18 @@ variable "cluster_name" {
   type        = string
 }
 
+variable "starts_after" {
+  description = "What tasks need from their first second on, and nothing else of the module does: the rules of security groups. Three tasks that die at the start are a failed deployment, and the first one has none to go back to."
+  type        = any
+  default     = []
+}
+
+variable "wait_for_steady_state" {
+  description = "Whether an apply waits until the tasks run, and fails when they do not. Not where the first apply comes before the first image."
+  type        = bool
+  default     = false
+}
+
 variable "enable_spot" {
   description = "Whether tasks run on Fargate Spot: about 70 % cheaper, and stopped with two minutes' notice when AWS needs the room."
   type        = bool
@@ -121,9 +139,10 @@ variable "target_groups" {
   default = {}
 }
 
-variable "namespace_id" {
-  description = "Id of the Cloud Map namespace in which the service has a name."
-  type        = string
+variable "namespace" {
+  description = "Cloud Map namespace in which the service has a name; null for no name."
+  type        = object({ id = string })
+  default     = null
 }
 
 variable "min_tasks" {
@@ -169,7 +188,7 @@ variable "request_scaling" {
 }
 
 variable "backlog_scaling" {
-  description = "Waiting messages a task that scaling aims at, and the queue's name; null for none."
+  description = "Messages in the queue for each task that scaling aims at, waiting or in flight, and the queue's name; null for none."
   type = object({
     messages_per_task = number
     queue_name        = string
@@ -186,4 +205,10 @@ variable "rollback_alarm_names" {
   description = "Alarms that, too, roll a deployment back while it is under way."
   type        = list(string)
   default     = []
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

@@ -18,9 +18,11 @@ locals {
       systemControls         = []
 
       # An init process reaps what health checks and shells leave behind, and hands SIGTERM on.
+      # ECS answers with both lists of capabilities, or with none. Anything else would differ from what it
+      # answers, and each apply would replace the task definition (tests/terraform/test_second_apply.py).
       linuxParameters = {
         initProcessEnabled = true
-        capabilities       = container.drops_capabilities ? { drop = ["ALL"] } : { drop = [] }
+        capabilities       = container.drops_capabilities ? { add = [], drop = ["ALL"] } : null
       }
 
       healthCheck = container.health_check == null ? null : {

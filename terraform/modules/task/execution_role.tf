@@ -1,7 +1,8 @@
 # What ECS may do to start the task: pull its images, hand over its secrets, write its logs.
 resource "aws_iam_role" "execution" {
-  name               = "${var.name}-${var.task}-execution"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.name}-${var.task}-execution"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -34,6 +35,17 @@ data "aws_iam_policy_document" "execution" {
       sid       = "PullImages"
       actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
       resources = var.repository_arns
+    }
+  }
+
+  # A pull-through cache makes a repository with its first image, and looks upstream for each later one.
+  dynamic "statement" {
+    for_each = length(var.cached_repository_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "FillCache"
+      actions   = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]
+      resources = var.cached_repository_arns
     }
   }
 

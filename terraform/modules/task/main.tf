@@ -12,6 +12,9 @@ resource "aws_ecs_task_definition" "this" {
   # Revisions that a deployment has registered are ours too (docs/adr/0013): without this, each plan
   # after a deployment would show a change.
   track_latest = true
+  # Terraform replaces a task definition by first deregistering the revision that runs. ECS's circuit breaker and
+  # the pipelines' way back need that revision, so it stays; a revision costs nothing.
+  skip_destroy = true
 
   runtime_platform {
     operating_system_family = "LINUX"

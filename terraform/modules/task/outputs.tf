@@ -1,6 +1,9 @@
 output "task_definition_arn" {
   description = "ARN of the newest revision."
   value       = aws_ecs_task_definition.this.arn
+
+  # A task that starts before its roles have their permissions dies, and three such starts are a failed deployment.
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task, aws_iam_role_policy.execute_command]
 }
 
 output "family" {

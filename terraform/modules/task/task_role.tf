@@ -1,7 +1,8 @@
 # What the containers themselves may do.
 resource "aws_iam_role" "task" {
-  name               = "${var.name}-${var.task}-task"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.name}-${var.task}-task"
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "task" {

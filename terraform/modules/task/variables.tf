@@ -23,8 +23,8 @@ variable "memory_mib" {
   type        = number
 
   validation {
-    condition     = var.memory_mib >= 512 && var.memory_mib <= 30720
-    error_message = "memory_mib must be from 512 to 30720."
+    condition     = contains(lookup(local.fargate_memory_mib, var.cpu, []), var.memory_mib)
+    error_message = contains(keys(local.fargate_memory_mib), tostring(var.cpu)) ? "memory_mib is ${var.memory_mib}, and Fargate offers ${join(", ", lookup(local.fargate_memory_mib, var.cpu, []))} with cpu = ${var.cpu}." : "cpu is ${var.cpu}, and Fargate offers 256, 512, 1024, 2048 and 4096 units."
   }
 }
 
@@ -97,6 +97,12 @@ variable "repository_arns" {
   default     = []
 }
 
+variable "cached_repository_arns" {
+  description = "ARNs of those of them that a pull-through cache fills, when it is asked for an image that it has not."
+  type        = list(string)
+  default     = []
+}
+
 variable "key_arns" {
   description = "ARNs of the KMS keys that the parameters in `secrets` are encrypted with."
   type        = list(string)
@@ -118,4 +124,21 @@ variable "log_retention_days" {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827], var.log_retention_days)
     error_message = "log_retention_days must be one of CloudWatch's: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, …"
   }
+}
+
+locals {
+  # What Fargate offers: memory in MiB by CPU units.
+  fargate_memory_mib = {
+    256  = [512, 1024, 2048]
+    512  = range(1024, 4097, 1024)
+    1024 = range(2048, 8193, 1024)
+    2048 = range(4096, 16385, 1024)
+    4096 = range(8192, 30721, 1024)
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  type        = string
+  default     = null
 }

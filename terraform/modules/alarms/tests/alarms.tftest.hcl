@@ -14,6 +14,10 @@ variables {
   cluster_name             = "cpsite-test"
   service_names            = { validator = "cpsite-test-validator", uploader = "cpsite-test-uploader" }
   database_identifier      = "cpsite-test"
+  monitoring_targets = {
+    prometheus = { load_balancer_arn_suffix = "app/monitoring/1", target_group_arn_suffix = "targetgroup/prometheus/1", description = "No alert goes off." }
+    grafana    = { load_balancer_arn_suffix = "app/main/1", target_group_arn_suffix = "targetgroup/grafana/1", description = "No dashboards." }
+  }
 }
 
 run "what_is_watched" {
@@ -32,6 +36,7 @@ run "what_is_watched" {
         ],
         values(aws_cloudwatch_metric_alarm.cpu),
         values(aws_cloudwatch_metric_alarm.memory),
+        values(aws_cloudwatch_metric_alarm.monitoring_down),
       ) : "${alarm.metric_name} of ${join(" ", values(alarm.dimensions))} ${alarm.comparison_operator} ${alarm.threshold}"
       ]) == jsonencode([
       "ApproximateAgeOfOldestMessage of messages GreaterThanThreshold 600",
@@ -44,13 +49,43 @@ run "what_is_watched" {
       "CPUUtilization of cpsite-test cpsite-test-validator GreaterThanThreshold 85",
       "MemoryUtilization of cpsite-test cpsite-test-uploader GreaterThanThreshold 85",
       "MemoryUtilization of cpsite-test cpsite-test-validator GreaterThanThreshold 85",
+      "HealthyHostCount of app/main/1 targetgroup/grafana/1 LessThanThreshold 1",
+      "HealthyHostCount of app/monitoring/1 targetgroup/prometheus/1 LessThanThreshold 1",
     ])
     error_message = "Alarms."
   }
 
   assert {
-    condition     = alltrue([for alarm in concat([aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.validator_errors, aws_cloudwatch_metric_alarm.load_balancer_errors, aws_cloudwatch_metric_alarm.unhealthy_hosts, aws_cloudwatch_metric_alarm.database_storage, aws_cloudwatch_metric_alarm.database_connections], values(aws_cloudwatch_metric_alarm.cpu), values(aws_cloudwatch_metric_alarm.memory)) : jsonencode(alarm.alarm_actions) == jsonencode(["arn:aws:sns:us-east-1:123456789012:mock"]) && jsonencode(alarm.ok_actions) == jsonencode(alarm.alarm_actions)])
+    condition     = alltrue([for alarm in concat([aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.validator_errors, aws_cloudwatch_metric_alarm.load_balancer_errors, aws_cloudwatch_metric_alarm.unhealthy_hosts, aws_cloudwatch_metric_alarm.database_storage, aws_cloudwatch_metric_alarm.database_connections], values(aws_cloudwatch_metric_alarm.cpu), values(aws_cloudwatch_metric_alarm.memory), values(aws_cloudwatch_metric_alarm.monitoring_down)) : jsonencode(alarm.alarm_actions) == jsonencode(["arn:aws:sns:us-east-1:123456789012:mock"]) && jsonencode(alarm.ok_actions) == jsonencode(alarm.alarm_actions)])
     error_message = "All go to the topic, and say when it is over."
+  }
+}
+
+run "a_dead_prometheus_is_noticed" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.monitoring_down : alarm.treat_missing_data == "breaching" && alarm.datapoints_to_alarm < alarm.evaluation_periods])
+    error_message = "No target, no metric: that is the worst case, and not a quiet one. Nor is a task that starts and dies."
+  }
+}
+
+run "a_failed_deployment_is_told" {
+  command = plan
+
+  assert {
+    condition = aws_cloudwatch_event_rule.failed_deployment.event_pattern == jsonencode({
+      source      = ["aws.ecs"]
+      detail-type = ["ECS Deployment State Change"]
+      resources   = [{ prefix = "arn:aws:ecs:us-east-1:123456789012:service/cpsite-test/" }]
+      detail      = { eventName = ["SERVICE_DEPLOYMENT_FAILED"] }
+    })
+    error_message = "Every service of the cluster."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.failed_deployment.arn == aws_sns_topic.this.arn && aws_cloudwatch_event_target.failed_deployment.role_arn == null
+    error_message = "It goes to the topic of the alarms, by the topic's policy."
   }
 }
 
@@ -85,8 +120,8 @@ run "topic" {
   }
 
   assert {
-    condition     = jsonencode(data.aws_iam_policy_document.topic.statement[*].sid) == jsonencode(["Alarms", "Account", "DenyWithoutTls"])
-    error_message = "CloudWatch and this account publish."
+    condition     = jsonencode(data.aws_iam_policy_document.topic.statement[*].sid) == jsonencode(["Alarms", "Events", "Account", "DenyWithoutTls"])
+    error_message = "CloudWatch, the rule for failed deployments, and this account publish."
   }
 }
 

@@ -29,14 +29,24 @@ run "private_and_encrypted" {
   }
 
   assert {
-    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.final_snapshot_identifier == "cpsite-test-final"
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot
     error_message = "Not deleted by mistake, and not without a snapshot."
   }
 
   assert {
-    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
-    error_message = "Connections are encrypted."
+    condition     = !contains([for parameter in aws_db_parameter_group.this.parameter : parameter.name], "rds.force_ssl") && aws_db_parameter_group.this.family == "postgres17"
+    error_message = "Unencrypted connections are refused by the family's default; given, it would be a change in every plan."
   }
+}
+
+run "a_version_that_takes_unencrypted_connections_is_refused" {
+  command = plan
+
+  variables {
+    engine_version = "14"
+  }
+
+  expect_failures = [var.engine_version]
 }
 
 run "logs_end" {

@@ -31,14 +31,45 @@ run "trust" {
     condition     = jsonencode(data.aws_iam_policy_document.trust.statement[0].actions) == jsonencode(["sts:AssumeRoleWithWebIdentity"])
     error_message = "By a token of GitHub."
   }
+
+  assert {
+    condition     = jsonencode(tolist(data.aws_iam_policy_document.trust.statement[0].principals)[0]) == jsonencode({ identifiers = ["arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"], type = "Federated" }) && data.aws_iam_openid_connect_provider.github.url == "https://token.actions.githubusercontent.com"
+    error_message = "Through the account's provider, which is looked up: another environment needs it after this one is gone."
+  }
+}
+
+run "a_subject_with_ids" {
+  command = plan
+
+  variables {
+    github_owner_id      = 84790634
+    github_repository_id = 1304267049
+    github_branches      = ["main"]
+  }
+
+  assert {
+    condition = jsonencode(sort(flatten([for condition in data.aws_iam_policy_document.trust.statement[0].condition : condition.values if endswith(condition.variable, ":sub")]))) == jsonencode([
+      "repo:octo@84790634/cpsite@1304267049:environment:test", "repo:octo@84790634/cpsite@1304267049:ref:refs/heads/main",
+    ])
+    error_message = "The ids are in the subject, and the form without them is not trusted."
+  }
+}
+
+run "half_a_subject_is_refused" {
+  command = plan
+
+  variables {
+    github_repository_id = 1304267049
+  }
+
+  expect_failures = [var.github_owner_id]
 }
 
 run "a_branch" {
   command = plan
 
   variables {
-    github_branches   = ["main"]
-    oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/existing"
+    github_branches = ["main"]
   }
 
   assert {
@@ -46,11 +77,6 @@ run "a_branch" {
       "repo:octo/cpsite:environment:test", "repo:octo/cpsite:ref:refs/heads/main",
     ])
     error_message = "Branches are named one by one."
-  }
-
-  assert {
-    condition     = length(aws_iam_openid_connect_provider.github) == 0 && output.oidc_provider_arn == "arn:aws:iam::123456789012:oidc-provider/existing"
-    error_message = "A provider that exists is used."
   }
 }
 

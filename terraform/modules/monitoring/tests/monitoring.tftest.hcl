@@ -22,15 +22,32 @@ variables {
   uploader_metrics_port       = 9101
 }
 
-run "scrapes_by_name" {
+run "scrapes_all_tasks" {
   command = plan
 
   assert {
-    condition = jsonencode([for job in yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs : [job.job_name, job.dns_sd_configs[0].names[0], job.dns_sd_configs[0].type, job.dns_sd_configs[0].port] if can(job.dns_sd_configs)]) == jsonencode([
-      ["validator", "validator.cpsite-test.internal", "A", 9100],
-      ["uploader", "uploader.cpsite-test.internal", "A", 9101],
+    condition = jsonencode([for job in yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs : [job.job_name, job.aws_sd_configs, job.relabel_configs] if can(job.aws_sd_configs)]) == jsonencode([
+      for service in ["validator", "uploader"] : [
+        service,
+        [{ clusters = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], port = { validator = 9100, uploader = 9101 }[service], refresh_interval = "30s", region = "us-east-1", role = "ecs" }],
+        [{ action = "keep", regex = "cpsite-test-${service};RUNNING", source_labels = ["__meta_ecs_service", "__meta_ecs_last_status"] }],
+      ]
     ])
-    error_message = "Prometheus finds the services by their names in Cloud Map."
+    error_message = "Prometheus asks ECS for the tasks."
+  }
+
+  assert {
+    condition     = !anytrue([for job in yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs : can(job.dns_sd_configs)]) && length(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).rule_files) == 1
+    error_message = "DNS names eight of them at most. The rest of the file is as it was."
+  }
+
+  assert {
+    condition = jsonencode({ for statement in data.aws_iam_policy_document.discover_tasks.statement : statement.sid => [sort(statement.actions), sort(statement.resources), [for condition in statement.condition : condition.values]] }) == jsonencode({
+      FindTasks       = [["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListServices", "ecs:ListTasks"], ["*"], [["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"]]]
+      DescribeCluster = [["ecs:DescribeClusters"], ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test", "arn:aws:ecs:us-east-1:123456789012:cluster/default"], []]
+      FindAddresses   = [["ec2:DescribeNetworkInterfaces"], ["*"], []]
+    })
+    error_message = "It may read this cluster's tasks."
   }
 
   assert {
@@ -51,6 +68,15 @@ run "scrapes_by_name" {
   assert {
     condition     = yamldecode(aws_s3_object.config["grafana/provisioning/datasources/prometheus.yml"].content).datasources[0].url == "http://prometheus.cpsite-test.internal:9090"
     error_message = "Grafana finds Prometheus."
+  }
+}
+
+run "grafana_has_time_to_start" {
+  command = plan
+
+  assert {
+    condition     = one([for container in jsondecode(output.container_definitions.grafana) : container.healthCheck.startPeriod if container.name == "grafana"]) == 180
+    error_message = "On a quarter of a vCPU it takes longer than the usual half a minute."
   }
 }
 
@@ -117,6 +143,16 @@ run "metrics_go_to_amazon_managed_prometheus" {
     ])
     error_message = "It may write to that workspace alone."
   }
+}
+
+run "a_prometheus_that_cannot_ask_ecs_is_refused" {
+  command = plan
+
+  variables {
+    images = { prometheus = "quay.io/prometheus/prometheus:v3.5.0" }
+  }
+
+  expect_failures = [var.images]
 }
 
 run "other_remote_writes_are_refused" {

@@ -70,7 +70,7 @@ run "private_tasks_reach_aws" {
   }
 
   assert {
-    condition     = jsonencode(sort(keys(aws_vpc_endpoint.interface))) == jsonencode(["ecr.api", "ecr.dkr", "logs", "sns", "sqs", "ssm"])
+    condition     = jsonencode(sort(keys(aws_vpc_endpoint.interface))) == jsonencode(["ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "sns", "sqs", "ssm"])
     error_message = "Tasks call these services."
   }
 
@@ -92,6 +92,11 @@ run "private_tasks_reach_aws" {
   assert {
     condition     = jsonencode(data.aws_iam_policy_document.flow_logs[0].statement[0].resources) == jsonencode(["arn:aws:logs:us-east-1:123456789012:log-group:mock:*"])
     error_message = "Flow logs write to their own group."
+  }
+
+  assert {
+    condition     = jsonencode(sort(flatten(data.aws_iam_policy_document.flow_logs[0].statement[*].actions))) == jsonencode(["logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams", "logs:PutLogEvents"])
+    error_message = "What AWS asks for, but for making groups."
   }
 }
 
@@ -121,6 +126,21 @@ run "remote_write_needs_an_endpoint" {
     condition     = contains(keys(aws_vpc_endpoint.interface), "aps-workspaces")
     error_message = "Prometheus writes to aps-workspaces."
   }
+}
+
+run "more_zones_than_there_are" {
+  command = plan
+
+  variables {
+    availability_zone_count = 3
+  }
+
+  override_data {
+    target = data.aws_availability_zones.available
+    values = { names = ["us-west-1a", "us-west-1c"] }
+  }
+
+  expect_failures = [aws_vpc.this]
 }
 
 run "one_zone_is_refused" {

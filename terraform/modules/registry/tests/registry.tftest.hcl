@@ -21,16 +21,16 @@ run "two_repositories" {
   }
 
   assert {
-    condition     = jsondecode(aws_ecr_lifecycle_policy.this["validator"].policy).rules[1].selection.countNumber == 30
-    error_message = "The newest 30 stay."
+    condition     = jsonencode(jsondecode(aws_ecr_lifecycle_policy.this["validator"].policy).rules[1].selection) == jsonencode({ countNumber = 30, countType = "imageCountMoreThan", tagPatternList = ["*"], tagStatus = "tagged" })
+    error_message = "The newest 30 commits stay, however many manifests each has."
   }
 }
 
-run "one_image_is_refused" {
+run "few_images_are_refused" {
   command = plan
 
   variables {
-    kept_images = 1
+    kept_images = 4
   }
 
   expect_failures = [var.kept_images]

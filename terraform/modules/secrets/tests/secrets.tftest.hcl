@@ -84,8 +84,9 @@ run "key" {
     condition = jsonencode([for statement in data.aws_iam_policy_document.key.statement : tolist(statement.principals)[0].identifiers]) == jsonencode([
       ["arn:aws:iam::123456789012:root"],
       ["cloudwatch.amazonaws.com"],
+      ["events.amazonaws.com"],
     ])
-    error_message = "The account, and alarms that go to the encrypted topic."
+    error_message = "The account, and alarms and events that go to the encrypted topic."
   }
 }
 

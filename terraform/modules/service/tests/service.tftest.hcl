@@ -13,7 +13,7 @@ variables {
   subnet_ids       = ["subnet-a", "subnet-b"]
   assign_public_ip = true
   cluster_name     = "cpsite-test"
-  namespace_id     = "ns-mock"
+  namespace        = { id = "ns-mock" }
 }
 
 run "deployments" {
@@ -54,8 +54,34 @@ run "network" {
   }
 
   assert {
-    condition     = aws_service_discovery_service.this.name == "example" && tolist(aws_service_discovery_service.this.dns_config[0].dns_records)[0].type == "A" && length(aws_ecs_service.this.service_registries) == 1
+    condition     = aws_service_discovery_service.this[0].name == "example" && tolist(aws_service_discovery_service.this[0].dns_config[0].dns_records)[0].type == "A" && length(aws_ecs_service.this.service_registries) == 1
     error_message = "It has a name in Cloud Map."
+  }
+}
+
+run "waiting" {
+  command = plan
+
+  variables {
+    wait_for_steady_state = true
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.wait_for_steady_state
+    error_message = "The apply says whether the tasks run."
+  }
+}
+
+run "no_name" {
+  command = plan
+
+  variables {
+    namespace = null
+  }
+
+  assert {
+    condition     = length(aws_service_discovery_service.this) == 0 && length(aws_ecs_service.this.service_registries) == 0
+    error_message = "What nobody looks up has no name."
   }
 }
 
@@ -101,6 +127,20 @@ run "scaling_by_cpu_and_requests" {
   }
 }
 
+run "a_slow_start" {
+  command = plan
+
+  variables {
+    containers    = { example = { image = "example:1", user = "10001", ports = [8000], health_check = { command = ["CMD", "check"], start_period_seconds = 180 } } }
+    target_groups = { main = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/mock/1", container = "example", port = 8000 } }
+  }
+
+  assert {
+    condition     = aws_ecs_service.this.health_check_grace_period_seconds == 180
+    error_message = "The load balancer waits as long as the container's own check."
+  }
+}
+
 run "scaling_by_backlog" {
   command = plan
 
@@ -118,8 +158,15 @@ run "scaling_by_backlog" {
   assert {
     condition = jsonencode([
       for metric in aws_appautoscaling_policy.backlog[0].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics : metric.expression if metric.id == "backlog"
-    ]) == jsonencode(["visible / FILL(tasks, 1)"])
-    error_message = "Waiting messages by running tasks."
+    ]) == jsonencode(["(visible + in_flight) / FILL(tasks, 1)"])
+    error_message = "Messages that wait or are in flight, by running tasks: who holds messages is not put to sleep."
+  }
+
+  assert {
+    condition = jsonencode({
+      for metric in aws_appautoscaling_policy.backlog[0].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics : metric.id => metric.metric_stat[0].metric[0].metric_name if metric.id != "backlog"
+    }) == jsonencode({ in_flight = "ApproximateNumberOfMessagesNotVisible", tasks = "CPUUtilization", visible = "ApproximateNumberOfMessagesVisible" })
+    error_message = "The names of CloudWatch's."
   }
 
   assert {

@@ -45,7 +45,7 @@ run "container" {
       essential       = true
       healthCheck     = { command = ["CMD", "check"], interval = 15, retries = 3, startPeriod = 30, timeout = 5 }
       image           = "example:1"
-      linuxParameters = { capabilities = { drop = ["ALL"] }, initProcessEnabled = true }
+      linuxParameters = { capabilities = { add = [], drop = ["ALL"] }, initProcessEnabled = true }
       logConfiguration = {
         logDriver = "awslogs"
         options = {
@@ -73,6 +73,11 @@ run "container" {
     condition     = alltrue([for container in jsondecode(aws_ecs_task_definition.this.container_definitions) : container.readonlyRootFilesystem && container.linuxParameters.initProcessEnabled])
     error_message = "Every root filesystem is read-only, and every container has an init process."
   }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[1].linuxParameters.capabilities == null
+    error_message = "Where nothing is dropped, nothing is said about capabilities: ECS answers with nothing."
+  }
 }
 
 run "task_definition" {
@@ -81,6 +86,11 @@ run "task_definition" {
   assert {
     condition     = aws_ecs_task_definition.this.family == "cpsite-test-example" && aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.track_latest
     error_message = "Family and network; a deployment's revision counts as ours."
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.skip_destroy
+    error_message = "The revision before stays, to go back to."
   }
 
   assert {
@@ -157,6 +167,34 @@ run "no_secrets_no_permission" {
   }
 }
 
+run "a_pull_through_cache" {
+  command = plan
+
+  variables {
+    cached_repository_arns = ["arn:aws:ecr:us-east-1:123456789012:repository/quay/prometheus/prometheus"]
+  }
+
+  assert {
+    condition = jsonencode([for statement in data.aws_iam_policy_document.execution.statement : [sort(statement.actions), statement.resources] if statement.sid == "FillCache"]) == jsonencode([
+      [["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"], ["arn:aws:ecr:us-east-1:123456789012:repository/quay/prometheus/prometheus"]],
+    ])
+    error_message = "It fetches what it has not."
+  }
+}
+
+run "a_boundary" {
+  command = plan
+
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
+  }
+
+  assert {
+    condition     = aws_iam_role.task.permissions_boundary == var.permissions_boundary_arn && aws_iam_role.execution.permissions_boundary == var.permissions_boundary_arn
+    error_message = "Both roles are bounded."
+  }
+}
+
 run "root_is_refused" {
   command = plan
 
@@ -187,15 +225,39 @@ run "a_long_stop_is_refused" {
   expect_failures = [var.containers]
 }
 
+run "a_pair_that_fargate_does_not_offer" {
+  command = plan
+
+  variables {
+    cpu        = 1024
+    memory_mib = 1024
+  }
+
+  expect_failures = [var.memory_mib]
+}
+
+run "the_largest_pair" {
+  command = plan
+
+  variables {
+    cpu        = 4096
+    memory_mib = 30720
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.memory == "30720"
+    error_message = "It is offered."
+  }
+}
+
 run "wrong_sizes_are_refused" {
   command = plan
 
   variables {
     cpu                = 300
-    memory_mib         = 256
     cpu_architecture   = "MIPS"
     log_retention_days = 2
   }
 
-  expect_failures = [var.cpu, var.memory_mib, var.cpu_architecture, var.log_retention_days]
+  expect_failures = [var.cpu, var.cpu_architecture, var.log_retention_days]
 }

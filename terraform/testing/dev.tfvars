@@ -1,0 +1,1 @@
+# dev has all values that it needs.
