@@ -39,7 +39,7 @@ def is_pushed(aws: Aws, image: str) -> bool:
     except aws.ecr.exceptions.ImageNotFoundException:
         return False
     except ClientError as error:
-        raise DeployError(f"ECR does not tell of {image}: {error}") from None
+        raise DeployError(f"ECR cannot be asked for {image}: {error}") from None
     return True
 
 

@@ -1,4 +1,4 @@
-# Liveness, not readiness: ECS replaces a task whose target is unhealthy. When SQS is away, all are
+# Liveness, not readiness: ECS replaces a task whose target is unhealthy. When SQS is unavailable, all are
 # not ready, and new ones would be no better, but without the tokens that the old ones know.
 resource "aws_lb_target_group" "validator" {
   name                 = "${var.name}-validator"
