@@ -34,9 +34,6 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared-ma
 
 #: Deliveries before moto moves a message to the dead-letter queue.
 MAX_RECEIVE_COUNT = 3
-#: A receive that finds nothing takes as long as one over a network, or workers that ask without end
-#: would keep a core busy.
-EMPTY_RECEIVE_SECONDS = 0.02
 
 
 def _make_queues_safe_for_threads() -> None:
@@ -51,7 +48,7 @@ def _make_queues_safe_for_threads() -> None:
     def receive(
         self: Any, queue_name: str, count: int, wait_seconds_timeout: int, *options: Any
     ) -> list[Any]:
-        until = time.monotonic() + max(wait_seconds_timeout, EMPTY_RECEIVE_SECONDS)
+        until = time.monotonic() + wait_seconds_timeout
         while True:
             with lock:
                 found: list[Any] = look(self, queue_name, count, 0, *options)

@@ -37,10 +37,11 @@ def _run(*command: str, environment: Mapping[str, str] | None = None) -> None:
         sys.exit(status)
 
 
-def _pytest(title: str, workers: int, *arguments: str, **environment: str) -> None:
+def _pytest(title: str, *arguments: str, **environment: str) -> None:
     print(f"\n== {title}", flush=True)
     coverage = ("coverage", "run", "-m") if os.environ.get("COVERAGE") else ()
-    spread = ("-n", str(workers), "--dist", "worksteal")
+    # One more than there are cores: tests wait, too.
+    spread = ("-n", str(CORES + 1), "--dist", "worksteal")
     _run(*coverage, "pytest", "-q", *spread, *arguments, environment=environment)
 
 
@@ -64,7 +65,6 @@ def quick() -> None:
     with _server() as url:
         _pytest(
             "all but what is slow by nature (make test-slow)",
-            CORES + 1,
             *("-m", "not slow", "tests", *LEFT_OUT),
             SERVICES_DATABASE_URL=url,
         )
@@ -72,20 +72,18 @@ def quick() -> None:
 
 def slow() -> None:
     with _server() as url:
-        # They wait more than they compute.
         _pytest(
             "what is slow by nature",
-            2 * CORES + 1,
             *("-m", "slow", "tests", *LEFT_OUT),
             SERVICES_DATABASE_URL=url,
         )
         if url:
-            _pytest("the database's part on PostgreSQL", CORES, *DATABASE, DATABASE_URL=url)
+            _pytest("the database's part on PostgreSQL", *DATABASE, DATABASE_URL=url)
 
 
 def fast(*paths: str) -> None:
     chosen = paths or ("tests", *LEFT_OUT)
-    _pytest("without processes", CORES, "-m", "not end_to_end and not slow", *chosen)
+    _pytest("without processes", "-m", "not end_to_end and not slow", *chosen)
 
 
 def coverage() -> None:

@@ -41,7 +41,9 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         f"{schedule.SHORT.messages} with --short)",
     )
     parser.add_argument(
-        "--short", action="store_true", help="what `make test` runs: fewer things, half a minute"
+        "--short",
+        action="store_true",
+        help="what `make test-slow` runs: fewer things, half a minute",
     )
     parser.add_argument("--no-keys", action="store_true", help="send no Idempotency-Key")
     parser.add_argument(
@@ -83,7 +85,7 @@ def _status(result: Result, sabotage: str) -> int:
 def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     if missing := aws.missing(is_short=arguments.short):
-        print(f"{missing[0]} is missing: `make chaos` and `make test` install it.")
+        print(f"{missing[0]} is missing: `make chaos` and `make test-slow` install it.")
         return CANNOT_RUN
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="cpsite-chaos-"))

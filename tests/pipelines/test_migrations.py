@@ -1,7 +1,7 @@
 """Each migration leaves the database fit for the version that still serves while it runs.
 
 django-migration-linter reads the SQL that PostgreSQL would get: CONTRIBUTING.md, Migrations.
-`make test` runs this on PostgreSQL; SQLite's SQL, which remakes tables, says nothing.
+`make test-slow` runs this on PostgreSQL; SQLite's SQL, which remakes tables, says nothing.
 """
 
 import sys

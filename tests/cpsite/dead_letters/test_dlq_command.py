@@ -21,29 +21,6 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
-
-
-@pytest.fixture
-def meddle(monkeypatch):
-    """Return a function that routes calls of the client through another function."""
-
-    def wrap(name, wrapper):
-        make = dead_letter_queue.new_client
-
-        def new_client():
-            client = make()
-            call = getattr(client, name)
-            setattr(client, name, lambda **arguments: wrapper(call, **arguments))
-            return client
-
-        monkeypatch.setattr(dead_letter_queue, "new_client", new_client)
-
-    return wrap
-
-
 @pytest.fixture
 def _no_audit_log(monkeypatch):
     def fail(*_args):

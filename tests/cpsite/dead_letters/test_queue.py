@@ -40,29 +40,6 @@ FOREIGN_BODIES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr(dead_letter_queue, "WAIT_SECONDS", 0)
-
-
-@pytest.fixture
-def meddle(monkeypatch):
-    """Return a function that routes calls of the client through another function."""
-
-    def wrap(name, wrapper):
-        make = dead_letter_queue.new_client
-
-        def new_client():
-            client = make()
-            call = getattr(client, name)
-            setattr(client, name, lambda **arguments: wrapper(call, **arguments))
-            return client
-
-        monkeypatch.setattr(dead_letter_queue, "new_client", new_client)
-
-    return wrap
-
-
 def bury(queue, body, **arguments):
     """Put a message into the dead-letter queue; return its SQS id."""
     sent = queue.client.send_message(QueueUrl=queue.dlq_url, MessageBody=body, **arguments)
