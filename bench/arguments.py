@@ -9,10 +9,10 @@ from typing import Final
 SCENARIOS: Final = ("validator", "uploader", "backlog", "size")
 
 _DESCRIPTION: Final = """\
-Measure cpsite beside other implementations of the same job: CPU, rate, latency, calls and memory
-for each message. SQS is fauxqs, S3 is SeaweedFS, both on this machine; the audit log goes to
-PostgreSQL where initdb is found, else to SQLite. Everything listens on loopback only, and all of
-it ends with the run.
+Compare cpsite with other implementations of the same job: CPU, rate, latency, calls and memory for
+each message. SQS is fauxqs and S3 is SeaweedFS, both on this machine. The audit log goes to
+PostgreSQL if initdb is found, else to SQLite. Everything listens on loopback only and ends with the
+run.
 
 scenarios:
   validator  messages accepted, under each concurrency; ours, Flask + boto3, Fastify + AWS SDK v3
@@ -26,9 +26,9 @@ examples:
   python -m bench --only uploader --rounds 5 --ours UPLOADER_CONCURRENCY=32
   python -m bench --full --markdown --json numbers.json
 
-The load, the emulators and the measured processes share the machine's cores, and anything else
-that runs there takes from all of them. Rates and latencies suffer most, CPU time least; the
-ratios between ours and the peers are what to look at.
+The load, the emulators and the measured processes share the machine's cores, and so does anything
+else that runs there. That affects rates and latencies most and CPU time least. Compare the ratios
+between ours and the peers rather than single numbers.
 """
 
 
@@ -91,7 +91,7 @@ def _add_extent(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=2_000,
         metavar="N",
-        help="messages that an uploader finds in one run (default: 2000)",
+        help="messages that an uploader stores in one run (default: 2000)",
     )
     add(
         "--concurrency",
@@ -99,7 +99,7 @@ def _add_extent(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[1, 16, 64],
         metavar="N",
-        help="connections that send to a validator, one request at a time each (default: 1 16 64)",
+        help="connections to a validator, each with one request at a time (default: 1 16 64)",
     )
     add(
         "--ours",
@@ -108,14 +108,14 @@ def _add_extent(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="more environment for our services, to try a setting",
+        help="additional environment variables for our services, to try a setting",
     )
     add(
         "--sqs-delay",
         type=_positive,
         default=0,
         metavar="MS",
-        help="let SQS answer so much later, in milliseconds, as over a network (default: 0)",
+        help="delay of each answer of SQS in milliseconds, as over a network (default: 0)",
     )
     add("--skip-peers", action="store_true", help="measure ours only")
     add("--full", action="store_true", help="also a backlog of 100,000 messages, once")

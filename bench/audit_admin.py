@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.audit_admin --rows 1000000
 
-On a scratch SQLite database, or on the database of DATABASE_URL, which must be empty. Prints the
-median of several requests for each page, at a tenth of the rows and at all of them: what grows
-with the table shows as a ratio well above 1.
+It uses a scratch SQLite database, or that of DATABASE_URL, which must be empty. It prints the
+median of several requests for each page, with a tenth of the rows and with all of them. A ratio
+well above 1 means that the page's cost grows with the table.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 
 LIST = "/admin/audit/auditevent/"
 MESSAGE = uuid.UUID(int=4242)
-#: The figures above the list are what costs; who looks within ten seconds shares them.
+#: Most of the cost is the figures above the list, which are cached for ten seconds.
 FIRST_LOOK = "newest, with figures"
 PAGES = {
     FIRST_LOOK: "",
@@ -38,7 +38,7 @@ PAGES = {
     "page 150": "?p=150",
 }
 REPEATS = 7
-#: Events of a second. A million fill six days, of which the figures tell one.
+#: Events of a second. A million fill six days; the figures above the list cover one day.
 RATE = 2
 
 
@@ -93,7 +93,7 @@ def _events(start: int, stop: int) -> Iterator[Any]:
         kind, pair = kinds[number % 5], number % 5 // 2
         yield AuditEvent(
             kind=kind,
-            # Each message is accepted and stored: what is not stored has to be looked for longest.
+            # Every message is stored, so that the search for unstored ones takes longest.
             message_id=None if kind == Kind.REFUSED else uuid.UUID(int=number // 5 * 2 + pair),
             client=f"client-{number % 20}",
             reason=f"reason_{number % 7}" if kind == Kind.REFUSED else "",

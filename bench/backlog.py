@@ -1,10 +1,10 @@
-"""A backlog for the uploaders, on the wire as our validator writes it.
+"""A backlog for the uploaders, in the wire format that our validator writes.
 
     python -m bench.backlog --messages 1000 --length 18 --manifest FILE
 
-Runs in the environment of our services. Kombu's producer makes the envelopes through our broker
-settings; they are then sent in batches, which is quicker than one publish each. The manifest gets
-one more line of JSON for each message: the key of its object and the SHA-256 of its body.
+It runs in the environment of our services. Kombu's producer makes the envelopes with our settings.
+They are then sent in batches, which is quicker than publishing each. For each message, one line of
+JSON is appended to the manifest: the key of its object and the SHA-256 of its body.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from typing import Any, Final
 
 from bench import text
 
-#: Limits of one SendMessageBatch, with room for what JSON adds (AWS: 10 entries, 1 MiB).
+#: Limits of one SendMessageBatch, with a margin for what JSON adds (AWS: 10 entries, 1 MiB).
 _BATCH_ENTRIES: Final = 10
 _BATCH_BYTES: Final = 900_000
 _THREADS: Final = 4
 
 
 class _Envelopes:
-    """Stands in for the SQS client of a Kombu channel, and keeps what it is to send."""
+    """A stand-in for the SQS client of a Kombu channel: it collects what it should send."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
@@ -50,22 +50,24 @@ def main() -> None:
 
 
 def _envelopes(messages: int, length: int, manifest: Any) -> Iterator[str]:
-    """Make the envelopes of new messages, and note what has to be stored of each."""
+    """Make the envelopes of new messages; write to the manifest what must be stored of each."""
     from kombu.messaging import Producer
 
-    from cpsite import broker
     from cpsite.message import Message
+    from cpsite.queue import connection
 
     client = _Envelopes()
-    channel = broker.publishing_connection().channel()
+    channel = connection.publishing_connection().channel()
     channel.sqs = lambda queue=None: client  # noqa: ARG005 - Kombu's signature
     producer = Producer(channel, auto_declare=False)
     for number in range(messages):
         message = Message.accept(client="bench", data=text.fields(number, length))
         body = message.encode()
-        producer.publish(body, routing_key=broker.queue().name, serializer=broker.SERIALIZER)
+        producer.publish(
+            body, routing_key=connection.queue().name, serializer=connection.SERIALIZER
+        )
         yield client.kept.pop()
-        # Our key scheme, stated once more: this is what the stored objects are held against.
+        # Repeats our key scheme on purpose: the stored objects are checked against it.
         key = f"{message.accepted_at:%Y/%m/%d}/{message.message_id}.json"
         line = {"key": key, "sha256": sha256(body.encode()).hexdigest()}
         manifest.write(json.dumps(line) + "\n")
@@ -85,7 +87,7 @@ def _send(envelopes: list[str]) -> None:
             raise SystemExit(f"SQS did not take all messages: {answer['Failed'][0]}")
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        # Reading the results raises what a thread has raised.
+        # Reading the results raises the exception of a thread.
         list(threads.map(send, _batches(envelopes)))
 
 

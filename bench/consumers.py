@@ -1,9 +1,9 @@
-"""The uploaders: ours and its peers, each on the same backlog and measured alike.
+"""The uploaders: ours and its peers, each with the same backlog and measured in the same way.
 
-A process is started and stores a few messages, and its CPU time is read when it has emptied the
-queue and is quiet. Then it is halted (SIGSTOP) while the backlog is sent, so that all of it is
-there at once and sending takes no CPU from it. It goes on (SIGCONT) until the queue is empty, and
-the CPU time is read again when it is quiet: start-up is left out, the audit log is in.
+A process starts and stores a few messages. When it has emptied the queue and is quiet, its CPU time
+is read. Then it is paused (SIGSTOP) while the backlog is sent, so that it finds all of it at once
+and sending takes no CPU from it. It continues (SIGCONT) until the queue is empty, and when it is
+quiet its CPU time is read again. So the difference excludes the start and includes the audit log.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from bench.progress import report
 from bench.results import Result, Task, calls_per_message
 from bench.stack import MANAGE, Stack
 
-#: Seconds that storing a message may take, on average, before a run is given up.
+#: Seconds that storing a message may take on average. Otherwise the run fails.
 _PATIENCE: Final = 0.1
 
 _runs = itertools.count(1)
@@ -31,7 +31,7 @@ _runs = itertools.count(1)
 
 @dataclass(frozen=True, kw_only=True)
 class Uploader:
-    """How one uploader is started."""
+    """How to start one uploader."""
 
     name: str
     command: tuple[str | Path, ...]
@@ -67,26 +67,26 @@ UPLOADERS: Final = (
 
 @dataclass(frozen=True)
 class Backlog:
-    """Messages to be stored, each with four fields of `length` characters."""
+    """Messages to store, each with four fields of `length` characters."""
 
     messages: int
     length: int = text.SHORT
 
 
-#: Stored before what counts.
+#: Stored before the measurement, to warm up.
 _WARM_UP: Final = Backlog(100)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A started uploader, with its queue and the prefix that it stores under."""
+    """A started uploader, with its queue and the prefix of its objects."""
 
     uploader: Uploader
     stack: Stack
     process: Process
     queue: Queue
     prefix: str
-    #: Lists all that was sent to it, and what has to be stored of each.
+    #: Lists all messages that were sent to it, and what must be stored of each.
     manifest: Path
 
     def send(self, backlog: Backlog) -> None:
@@ -101,10 +101,10 @@ class Worker:
         run("backlog", command, self.stack.our_environment(self.queue))
 
     def finish(self, messages: int, events: int) -> float:
-        """Wait until the queue is empty, and until ours has written the audit log.
+        """Wait until the queue is empty and, for our uploader, until the audit log is written.
 
-        Return when the queue was empty, by the monotonic clock. `events` is how many the audit log
-        had before.
+        Return the time at which the queue was empty (monotonic clock). `events` is the number of
+        audit events before.
         """
         patience = 60 + messages * _PATIENCE
         self.process.wait_for(lambda: self.queue.depth() == 0, "an empty queue", patience)
@@ -117,7 +117,7 @@ class Worker:
 
 @contextmanager
 def started(uploader: Uploader, stack: Stack) -> Iterator[Worker]:
-    """Start an uploader; it is warm, waits for messages and is quiet inside the context."""
+    """Start an uploader. In the context it is warmed up, quiet and waiting for messages."""
     number = next(_runs)
     prefix, manifest = f"run-{number}/", stack.scratch / f"manifest-{number}"
     with stack.sqs.queue() as queue:
@@ -140,7 +140,7 @@ def _receives(stack: Stack) -> int:
 def measure(
     uploader: Uploader, stack: Stack, case: str, backlog: Backlog, *, scenario: str
 ) -> Result:
-    """Let an uploader store a backlog and return what it cost."""
+    """Let an uploader store a backlog; return its costs."""
     with started(uploader, stack) as worker:
         process, messages = worker.process, backlog.messages
         cpu = accounting.settle(process.session)

@@ -1,4 +1,4 @@
-"""SQS, S3 and a database on this machine, for as long as a run lasts."""
+"""SQS, S3 and a database on this machine, for the duration of a run."""
 
 import http.client
 import json
@@ -18,17 +18,18 @@ from botocore.config import Config
 from bench import environment
 from bench.errors import CannotMeasure
 from bench.processes import Command, Process, free_port
-from tests import postgresql
+from tests import databases, postgresql
 
-#: Seconds. Longer than any run, so that what is delivered again was really given back.
+#: Visibility timeout in seconds. Longer than any run, so that a message is delivered again only if
+#: the uploader has released it.
 _VISIBILITY_TIMEOUT: Final = 600
-#: As in production: deliveries before SQS moves a message to the dead-letter queue.
+#: Deliveries before SQS moves a message to the dead-letter queue, as in production.
 _MAX_RECEIVE_COUNT: Final = 5
 _BUCKET: Final = "bench"
 _PUT_SERIES: Final = re.compile(
     r'^SeaweedFS_s3_request_total\{.*type="PUT".*\} (\S+)$', re.MULTILINE
 )
-#: weed opens these whether they are used or not.
+#: weed opens these ports even if they are not used.
 _OTHER_WEED_PORTS: Final = (
     "master.port",
     "master.port.grpc",
@@ -42,19 +43,25 @@ _OTHER_WEED_PORTS: Final = (
 )
 
 
-def _client(service: str, port: int) -> Any:
+def client(service: str, port: int) -> Any:
+    """Return a client of an emulator's."""
     return boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name=environment.REGION,
         aws_access_key_id=environment.ACCESS_KEY,
         aws_secret_access_key=environment.ACCESS_KEY,
-        config=Config(retries={"mode": "standard"}, max_pool_connections=16),
+        config=Config(
+            retries={"mode": "standard"},
+            max_pool_connections=16,
+            connect_timeout=5,
+            read_timeout=20,
+        ),
     )
 
 
 def get(port: int, path: str) -> str:
-    """Return the body of a loopback page."""
+    """Return the body of a page on loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
@@ -85,12 +92,12 @@ class Queue:
 
 
 class Sqs:
-    """fauxqs: SQS in memory, which counts the calls it gets."""
+    """fauxqs: SQS in memory, which counts its calls."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.client = _client("sqs", port)
+        self.client = client("sqs", port)
         self._queues = 0
 
     def calls(self) -> dict[str, int]:
@@ -99,20 +106,20 @@ class Sqs:
         return counted
 
     @contextmanager
-    def queue(self) -> Iterator[Queue]:
+    def queue(
+        self,
+        *,
+        visibility_timeout: int = _VISIBILITY_TIMEOUT,
+        max_receive_count: int = _MAX_RECEIVE_COUNT,
+    ) -> Iterator[Queue]:
         """Make a queue with a dead-letter queue, and delete both in the end."""
         self._queues += 1
         name = f"bench-{self._queues}"
         dlq_url = self._create(f"{name}-dlq")
-        arn = self.client.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
-        redrive = {
-            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
-            "maxReceiveCount": _MAX_RECEIVE_COUNT,
-        }
         url = self._create(
             name,
-            RedrivePolicy=json.dumps(redrive),
-            VisibilityTimeout=str(_VISIBILITY_TIMEOUT),
+            **redriving(self.client, dlq_url, max_receive_count),
+            VisibilityTimeout=str(visibility_timeout),
         )
         yield Queue(self.port, name, url, dlq_url)
         for made in (url, dlq_url):
@@ -120,13 +127,21 @@ class Sqs:
 
     def _create(self, name: str, **attributes: str) -> str:
         made = self.client.create_queue(QueueName=name, Attributes=attributes)
-        # fauxqs gives it a host name that resolves nowhere, and Node's SDK connects to that.
+        # fauxqs returns a URL with a host name that does not resolve, and Node's SDK would use it.
         return f"{self.endpoint}{urlsplit(made['QueueUrl']).path}"
+
+
+def redriving(sqs: Any, dlq_url: str, max_receive_count: int) -> dict[str, str]:
+    """Return the attributes of a queue whose messages go to a dead-letter queue in the end."""
+    answer = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+    arn = answer["Attributes"]["QueueArn"]
+    policy = {"deadLetterTargetArn": arn, "maxReceiveCount": max_receive_count}
+    return {"RedrivePolicy": json.dumps(policy)}
 
 
 @contextmanager
 def sqs(scratch: Path, *, delay_ms: int) -> Iterator[Sqs]:
-    """Run fauxqs, each of whose answers waits for `delay_ms`."""
+    """Run fauxqs, with a delay of `delay_ms` before each answer."""
     port = free_port()
     command: Command = [
         environment.node(),
@@ -146,11 +161,11 @@ class S3:
 
     def __init__(self, port: int, metrics_port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
-        self.client = _client("s3", port)
+        self.client = client("s3", port)
         self._metrics_port = metrics_port
 
     def puts(self) -> int:
-        """Return the PutObject requests so far, as SeaweedFS's own metrics count them."""
+        """Return the number of PutObject requests so far, from SeaweedFS's own metrics."""
         metrics = get(self._metrics_port, "/metrics")
         return sum(int(float(value)) for value in _PUT_SERIES.findall(metrics))
 
@@ -210,21 +225,12 @@ class Database:
 
     def events(self) -> int:
         """Return the number of audit events."""
-        query = "SELECT COUNT(*) FROM audit_auditevent"
-        if self.url.startswith("sqlite"):
-            connection = sqlite3.connect(self.url.removeprefix("sqlite:///"))
-            try:
-                return int(connection.execute(query).fetchone()[0])
-            finally:
-                connection.close()
-        with psycopg.connect(self.url) as database:
-            row = database.execute(query).fetchone()
-            return int(row[0]) if row else 0
+        return int(databases.rows(self.url, "SELECT COUNT(*) FROM audit_auditevent")[0][0])
 
 
 @contextmanager
 def database(scratch: Path) -> Iterator[Database]:
-    """Run PostgreSQL where its programs are installed; otherwise use an SQLite file."""
+    """Run PostgreSQL if its programs are installed; otherwise use an SQLite file."""
     binaries = postgresql.find_binaries()
     if binaries is None:
         yield Database(f"sqlite:///{scratch / 'audit.sqlite3'}", f"SQLite {sqlite3.sqlite_version}")

@@ -1,4 +1,4 @@
-"""Where programs are, and the environment that each process gets: nothing of the caller's."""
+"""Paths of programs, and the environment of each process, which inherits little of the caller's."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ def node() -> Path:
 
 
 def check() -> None:
-    """Raise CannotMeasure where the benchmark cannot run at all."""
+    """Raise CannotMeasure if the benchmark cannot run at all."""
     if platform.system() != "Linux":
         raise CannotMeasure("The benchmark reads CPU and memory from /proc: it runs on Linux only.")
     for needed in (node(), PEER_BIN / "weed", PEERS / "node_modules" / "fauxqs"):
@@ -35,10 +35,24 @@ def check() -> None:
 
 
 def bare(scratch: Path) -> dict[str, str]:
-    """Return what every process needs. What it writes to its temporary directory is thrown away."""
+    """Return the environment that every process needs. Its temporary directory is deleted later."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "TMPDIR": str(scratch),
         "PYTHONUNBUFFERED": "1",
         "NODE_ENV": "production",
+    }
+
+
+def of_aws(*, sqs: str, s3: str) -> dict[str, str]:
+    """Return what leads every client to these endpoints, and nothing of the caller's account."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_SQS": sqs,
+        "AWS_ENDPOINT_URL_S3": s3,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     }

@@ -1,10 +1,10 @@
-"""What keeps the benchmark from a true number."""
+"""The error for a measurement that is impossible or would be wrong."""
 
 
 class CannotMeasure(Exception):
-    """A measurement is not possible, or would not be true; the text is what to show.
+    """A measurement is not possible, or would be wrong. The text is what to show.
 
-    Its notes hold the end of the log of each process that it happened to.
+    The notes hold the end of the log of each process concerned.
     """
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How the cost of a message grows: with the backlog behind it, and with its own size. Ours only."""
+"""How the cost of a message grows with the length of the backlog and with its size. Ours only."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from bench.results import Result, Task
 from bench.servers import Validator
 from bench.stack import Stack
 
-#: Messages in a backlog, and those that take a while.
+#: Numbers of messages in a backlog, and the large ones that take a while.
 _BACKLOGS: Final = (1_000, 10_000)
 _LARGE_BACKLOGS: Final = (100_000,)
 
@@ -24,7 +24,7 @@ _CONCURRENCY: Final = 16
 def backlog_tasks(
     stack: Stack, uploaders: Sequence[Uploader], *, rounds: int, full: bool
 ) -> Iterator[Task]:
-    """Measure our uploader on growing backlogs; on the large ones once."""
+    """Measure our uploader with growing backlogs; with the large ones only once."""
     for number in range(1, rounds + 1):
         large = _LARGE_BACKLOGS if full and number == 1 else ()
         for messages in (*_BACKLOGS, *large):
@@ -36,7 +36,7 @@ def backlog_tasks(
 def size_tasks(
     stack: Stack, validators: Sequence[Validator], uploaders: Sequence[Uploader], *, rounds: int
 ) -> Iterator[Task]:
-    """Measure our services on growing messages."""
+    """Measure our services with growing messages."""
     for number in range(1, rounds + 1):
         title = f"round {number}/{rounds}"
         for size, (length, messages) in _SIZES.items():

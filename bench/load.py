@@ -1,4 +1,4 @@
-"""Load on a validator, and what its clients saw of it."""
+"""Load on a validator, and the results that its clients saw."""
 
 import json
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def put_on(url: str, load: Load, scratch: Path) -> Outcome:
     seen = json.loads(output)
     if seen["statuses"] != {ACCEPTED: load.requests} or seen["errors"]:
         raise CannotMeasure(
-            f"{load.requests} requests were sent, and these answers came: {seen['statuses']}, "
+            f"{load.requests} requests were sent, and these answers received: {seen['statuses']}, "
             f"with {seen['errors']} errors."
         )
     return Outcome(seen["seconds"], seen["p50_ms"], seen["p99_ms"])

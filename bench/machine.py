@@ -1,4 +1,4 @@
-"""What the numbers were measured on, and with which versions."""
+"""The machine and the versions that the numbers were measured with."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def _npm_versions() -> Iterator[tuple[str, str]]:
 
 
 def _first(path: str, name: str) -> str:
-    """Return the value of the first `name: value` line of a /proc file, or nothing."""
+    """Return the value of the first `name: value` line of a /proc file, or an empty text."""
     for line in Path(path).read_text().splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its tables on stdout, and a file of numbers where asked for."""
+"""The output of a run: its tables on stdout and, if asked for, a file of numbers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ Facts = Mapping[str, Any]
 
 
 def facts(stack: Stack) -> Facts:
-    """Return what belongs to the numbers: the date, the machine and the versions."""
+    """Return the context of the numbers: the date, the machine and the versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
@@ -24,7 +24,7 @@ def facts(stack: Stack) -> Facts:
 
 
 def show(results: Sequence[Result], known: Facts, chosen: Arguments) -> None:
-    """Print the tables, and save every single run where asked for."""
+    """Print the tables and, if asked for, save every single run."""
     print(_header(known, chosen))
     rows = medians(results)
     print(table.render(rows, markdown=chosen.markdown))

@@ -1,6 +1,7 @@
-"""Processes that the benchmark starts: each in a session of its own, and ended by its id."""
+"""Processes that the benchmark starts: each in its own session, which is ended by its id."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,8 +21,8 @@ Command = Sequence[str | Path]
 _RUN_SECONDS: Final = 600
 
 #: Below the ports that Linux gives to outgoing connections (32768 and up): a port from among those
-#: may be taken again before its process binds it. The start differs between concurrent runs.
-_ports = iter(range(11_000 + os.getpid() % 100 * 100, 30_000))
+#: may be taken again before its process binds it. Runs at the same time begin at different ones.
+_ports = iter(range(secrets.randbelow(19_000) + 11_000, 32_000))
 
 
 def free_port() -> int:
@@ -30,7 +31,24 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise CannotMeasure("No port below 30000 is free.")
+    raise CannotMeasure("No port below 32000 is free.")
+
+
+def spawn(command: Command, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a command whose output is added to a file, in a session of its own.
+
+    What it starts stays in its session, which is how all of it is found again.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            [str(part) for part in command],
+            cwd=ROOT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 class Process:
@@ -41,17 +59,7 @@ class Process:
     ) -> None:
         self.name = name
         self._log = log
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own commands
-                [str(part) for part in command],
-                cwd=ROOT,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # What it starts stays in its session, which is how all of it is found again.
-                start_new_session=True,
-            )
+        self._popen = spawn(command, environment, log)
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +70,7 @@ class Process:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Not gently: what it holds is thrown away, and a gentle stop waits for long polls.
+        # SIGKILL: its data is not needed, and a graceful stop would wait for long polls.
         self.signal(signal.SIGKILL)
         self._popen.wait()
         if isinstance(exc, CannotMeasure):

@@ -1,4 +1,4 @@
-"""Lines on stderr that tell what is going on."""
+"""Lines of progress on stderr."""
 
 import sys
 import time
@@ -7,6 +7,6 @@ _STARTED = time.monotonic()
 
 
 def report(*parts: str) -> None:
-    """Print the parts as one line, after the seconds since the start."""
+    """Print the seconds since the start and the parts as one line."""
     line = "  ".join(part.ljust(14) for part in parts).rstrip()
     print(f"{time.monotonic() - _STARTED:5.0f} s  {line}", file=sys.stderr, flush=True)

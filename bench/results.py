@@ -1,4 +1,4 @@
-"""What a run measured, and what several rounds say together."""
+"""The result of one run, and the medians of several rounds."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +11,9 @@ class Result:
 
     #: "validator", "uploader", "backlog" or "size".
     scenario: str
-    #: Who: "cpsite", "cpsite batch", "Flask + boto3", …
+    #: What was measured: "cpsite", "cpsite batch", "Flask + boto3", …
     variant: str
-    #: Under which condition: "c=64", "10,000 messages", "64 KB".
+    #: Load or size: "c=64", "10,000 messages", "64 KB".
     case: str
     messages: int
     cpu_ms: float
@@ -25,21 +25,21 @@ class Result:
     #: Calls of SQS actions by what they do ("send", "receive", "delete", "visibility").
     calls: Mapping[str, float] = field(default_factory=dict)
     puts: float | None = None
-    #: Of the process and all it started.
+    #: Of the process and all that it has started.
     peak_mib: float
     #: Whether this is the project's own service, and not a peer.
     is_ours: bool
 
     @property
     def condition(self) -> tuple[str, str]:
-        """What it has in common with the results it is compared with."""
+        """The scenario and case that it shares with the results that it is compared with."""
         return self.scenario, self.case
 
 
-#: A part of a run, which can fail for itself.
+#: A part of a run. If it fails, the others still run.
 Task = Callable[[], Iterator[Result]]
 
-#: SQS actions by what they do.
+#: SQS actions, grouped by what they do.
 _ACTIONS = {
     "SendMessage": "send",
     "SendMessageBatch": "send",
@@ -54,7 +54,7 @@ _ACTIONS = {
 def calls_per_message(
     before: Mapping[str, int], after: Mapping[str, int], messages: int
 ) -> dict[str, float]:
-    """Return the SQS calls per message between two counts, by what they do."""
+    """Return the SQS calls per message between two counts, grouped by what they do."""
     calls = dict.fromkeys(_ACTIONS.values(), 0.0)
     for action, kind in _ACTIONS.items():
         calls[kind] += (after.get(action, 0) - before.get(action, 0)) / messages
@@ -62,9 +62,9 @@ def calls_per_message(
 
 
 def medians(results: Sequence[Result]) -> list[Result]:
-    """Return one result for each row, number by number the median of its rounds.
+    """Return one result for each row: for each number the median of its rounds.
 
-    Rows under the same condition stand together.
+    Rows with the same scenario and case are adjacent.
     """
     conditions = list(dict.fromkeys(result.condition for result in results))
     rows = dict.fromkeys((result.condition, result.variant) for result in results)

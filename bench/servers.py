@@ -1,8 +1,8 @@
-"""The validators: ours and its peers, started alike and measured alike.
+"""The validators: ours and its peers, started and measured in the same way.
 
-What counts begins after the start and a warm-up, when the processes are quiet, and ends when they
-are quiet again after the last answer: work that is done behind the answer, such as our audit log,
-is in the CPU time.
+A measurement begins after the start and a warm-up, when the processes are quiet. It ends when they
+are quiet again after the last answer. So the CPU time includes work that is done after the answer,
+such as our audit log.
 """
 
 import json
@@ -22,14 +22,14 @@ from bench.progress import report
 from bench.results import Result, Task, calls_per_message
 from bench.stack import Stack
 
-#: Requests before those that count, over enough connections to reach each process.
+#: Requests before the measurement, over enough connections to reach each process.
 _WARM_UP: Final = 400
 _WARM_UP_CONNECTIONS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """How one validator is started."""
+    """How to start one validator."""
 
     name: str
     command: tuple[str | Path, ...]
@@ -72,7 +72,7 @@ class Server:
 
 @contextmanager
 def started(validator: Validator, stack: Stack) -> Iterator[Server]:
-    """Start a validator; it is ready, warm and quiet inside the context."""
+    """Start a validator. In the context it is ready, warmed up and quiet."""
     port = free_port()
     with stack.sqs.queue() as queue:
         make = stack.our_environment if validator.is_ours else stack.environment
@@ -83,7 +83,7 @@ def started(validator: Validator, stack: Stack) -> Iterator[Server]:
 
 
 def measure(server: Server, stack: Stack, case: str, work: Load, *, scenario: str) -> Result:
-    """Put the load on a server and return what it cost."""
+    """Send the load to a server; return its costs."""
     _warm_up(server, stack, work)
     session = server.process.session
     cpu = accounting.settle(session)
@@ -122,7 +122,7 @@ def _warm_up(server: Server, stack: Stack, work: Load) -> None:
 
 
 def write_body(directory: Path, length: int = text.SHORT) -> Path:
-    """Write a request's body whose fields have `length` characters each."""
+    """Write the body of a request to a file; its fields have `length` characters each."""
     path = directory / f"body-{length}.json"
     body = {"token": environment.TOKEN, "data": text.fields(0, length)}
     path.write_text(json.dumps(body, separators=(",", ":")))
@@ -137,7 +137,7 @@ def tasks(
     concurrency: Sequence[int],
     requests: int,
 ) -> Iterator[Task]:
-    """Measure each validator under each concurrency, in interleaved rounds."""
+    """Measure each validator with each concurrency, in interleaved rounds."""
     for number in range(1, rounds + 1):
         for validator in validators:
             yield partial(
@@ -153,7 +153,7 @@ def tasks(
 def _measure_round(
     stack: Stack, validator: Validator, title: str, *, concurrency: Sequence[int], requests: int
 ) -> Iterator[Result]:
-    """Measure one validator under each concurrency, on one start of it."""
+    """Measure one validator with each concurrency, all after one start."""
     body = write_body(stack.scratch)
     with started(validator, stack) as server:
         for connections in concurrency:

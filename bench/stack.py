@@ -1,4 +1,4 @@
-"""What all measured processes share: the emulators, and one environment for ours and for peers."""
+"""What all measured processes share: the emulators, and one environment for ours and the peers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ MANAGE: Final = (environment.PYTHON, environment.ROOT / "manage.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The running emulators. `ours` is what the caller adds to our services' environment."""
+    """The running emulators. `ours` is the caller's addition to our services' environment."""
 
     scratch: Path
     sqs: Sqs
@@ -27,29 +27,25 @@ class Stack:
 
     def environment(self, queue: Queue, *, port: int = 0, s3_prefix: str = "") -> dict[str, str]:
         """Return the environment of a measured process, ours or a peer, as in production."""
-        return environment.bare(self.scratch) | {
-            "AWS_ACCESS_KEY_ID": environment.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": environment.ACCESS_KEY,
-            "AWS_REGION": environment.REGION,
-            "AWS_DEFAULT_REGION": environment.REGION,
-            "AWS_ENDPOINT_URL_SQS": self.sqs.endpoint,
-            "AWS_ENDPOINT_URL_S3": self.s3.endpoint,
-            # Settings of the caller's account must not reach the clients.
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "SQS_QUEUE_URL": queue.url,
-            "SQS_DLQ_URL": queue.dlq_url,
-            "S3_BUCKET": self.s3.bucket,
-            "S3_PREFIX": s3_prefix,
-            "API_TOKENS": environment.TOKEN,
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-        }
+        aws = environment.of_aws(sqs=self.sqs.endpoint, s3=self.s3.endpoint)
+        return (
+            environment.bare(self.scratch)
+            | aws
+            | {
+                "SQS_QUEUE_URL": queue.url,
+                "SQS_DLQ_URL": queue.dlq_url,
+                "S3_BUCKET": self.s3.bucket,
+                "S3_PREFIX": s3_prefix,
+                "API_TOKENS": environment.TOKEN,
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+            }
+        )
 
     def our_environment(
         self, queue: Queue, *, port: int = 0, s3_prefix: str = "messages/"
     ) -> dict[str, str]:
-        """Return what our services need beyond that."""
+        """Return the environment of our services, which need more than that."""
         return (
             self.environment(queue, port=port, s3_prefix=s3_prefix)
             | {
@@ -64,14 +60,14 @@ class Stack:
         )
 
     def start(self, name: str, command: tuple[str | Path, ...], env: Mapping[str, str]) -> Process:
-        """Start a measured process. Rounds of the same share a log."""
+        """Start a measured process. All rounds of the same process share a log."""
         log = re.sub("[^a-z0-9]+", "-", name.lower())
         return Process(name, command, env, self.scratch / f"{log}.log")
 
 
 @contextmanager
 def running(scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int) -> Iterator[Stack]:
-    """Start the emulators and the database, and make the audit log's tables."""
+    """Start the emulators and the database, and create the audit log's tables."""
     with ExitStack() as started:
         stack = Stack(
             scratch=scratch,

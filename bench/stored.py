@@ -11,16 +11,16 @@ from typing import Final
 from bench.emulators import S3
 from bench.errors import CannotMeasure
 
-#: Suffix of objects that hold many messages, one on a line, compressed.
+#: Suffix of compressed objects that hold many messages, one on each line.
 BATCH_SUFFIX: Final = ".ndjson.gz"
-#: Objects of one message whose bytes are read; of all others the key is looked at.
+#: Number of one-message objects whose bytes are checked. Of all others only the key is checked.
 _SAMPLE: Final = 25
 
 
 def check(s3: S3, prefix: str, manifest: Path, *, in_batches: bool) -> None:
-    """Compare what stands under `prefix` with a backlog's manifest.
+    """Compare the objects under `prefix` with a backlog's manifest.
 
-    Raises CannotMeasure where something is missing, too much or different.
+    Raises CannotMeasure if an object is missing, foreign or different.
     """
     expected = dict(_expected(manifest))
     keys = list(_keys(s3, prefix))
@@ -53,7 +53,7 @@ def _expected(manifest: Path) -> Iterator[tuple[str, str]]:
 
 
 def _keys(s3: S3, prefix: str) -> Iterator[str]:
-    """Return the keys under `prefix`, without it."""
+    """Return the keys under `prefix`, without the prefix."""
     pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket=s3.bucket, Prefix=prefix)
     for page in pages:
         for item in page.get("Contents", []):
@@ -61,7 +61,7 @@ def _keys(s3: S3, prefix: str) -> Iterator[str]:
 
 
 def _lines(s3: S3, prefix: str, keys: list[str]) -> Iterator[str]:
-    """Return the SHA-256 of each message in objects of many."""
+    """Return the SHA-256 of each message in objects that hold many."""
     for key in keys:
         for line in gzip.decompress(_read(s3, prefix + key)).removesuffix(b"\n").split(b"\n"):
             yield sha256(line).hexdigest()

@@ -1,4 +1,4 @@
-"""Results as one table, in plain text or Markdown, and how ours compares."""
+"""Results as one table, in plain text or Markdown, and ratios between ours and the peers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -50,7 +50,7 @@ def render(results: Sequence[Result], *, markdown: bool) -> str:
 
 
 def render_ratios(results: Sequence[Result], *, markdown: bool) -> str:
-    """Return ours divided by each peer, under the same conditions; nothing without peers."""
+    """Return ours divided by each peer with the same scenario and case; nothing without peers."""
     rows = [
         [*ours.condition, ours.variant, peer.variant, *_ratios(ours, peer)]
         for ours, peer in _pairs(results)

@@ -1,10 +1,10 @@
-"""Texts to fill messages with: the same in each run, and no easier to compress than real ones."""
+"""Texts for messages: the same in each run, and no easier to compress than real ones."""
 
 import random
 from functools import cache
 from typing import Final
 
-#: The contract's fields; stated here once more, for the peers know it only from its description.
+#: The contract's fields. Repeated here, because the peers know it only from its description.
 FIELDS: Final = ("field1", "field2", "field3", "field4")
 #: Characters of each field of an everyday message, about 180 bytes as a request.
 SHORT: Final = 18

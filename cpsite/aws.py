@@ -1,7 +1,7 @@
-"""The clients of AWS that a process has, from one session.
+"""boto3 clients from one shared session, and names for AWS's errors.
 
-What botocore reads for a client (service models, endpoints) takes 10 MB of memory and is kept by
-its session. One session is enough, and processes that are forked later share what it holds.
+A session keeps the service models and endpoints that botocore loads, which take 10 MB of memory.
+One session is enough, and processes that are forked later share its memory.
 """
 
 import threading
@@ -9,10 +9,23 @@ from functools import cache
 from typing import Any, Final
 
 import boto3
+from botocore.exceptions import ClientError
 from django.conf import settings
 
 #: A session must not make two clients at a time (boto3: "Session", "Multithreading").
 _making: Final = threading.Lock()
+
+
+class QueueRefused(Exception):
+    """SQS refused to send, delete or change one message.
+
+    `code` is AWS's error code. With `sender_fault`, SQS would refuse the same call again.
+    """
+
+    def __init__(self, code: str, *, sender_fault: bool = True) -> None:
+        super().__init__(code)
+        self.code = code
+        self.sender_fault = sender_fault
 
 
 @cache
@@ -23,7 +36,7 @@ def _session() -> boto3.Session:
 def client(service: str, **options: Any) -> Any:
     """Return a new client for AWS_REGION; `options` are those of `boto3.Session.client`.
 
-    Credentials and endpoint come from where boto3 takes them.
+    boto3 finds the credentials and the endpoint itself.
     """
     with _making:
         return _session().client(
@@ -33,7 +46,16 @@ def client(service: str, **options: Any) -> Any:
 
 
 def preload(*services: str) -> None:
-    """Read what clients of these services need, before processes are forked. Makes no calls."""
+    """Load what clients of these services need, before processes are forked. Makes no requests."""
     for service in services:
-        # Any credentials, or botocore would look for ours, which may mean a request.
+        # Dummy credentials: to find real ones, botocore may make a request.
         client(service, aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
+
+
+def describe(exc: Exception) -> str:
+    """Return AWS's error code, else the class name; never the text, which may quote a request."""
+    if isinstance(exc, ClientError):
+        return f"aws_{exc.response['Error']['Code']}"
+    if isinstance(exc, QueueRefused):
+        return f"aws_{exc.code}"
+    return type(exc).__name__

@@ -1,4 +1,4 @@
-"""System checks: configuration that a service cannot work with stops it before it starts.
+"""System checks: a service does not start with a configuration that it cannot work with.
 
 Checks are tagged with the service that needs them and registered as deployment checks, so that
 `manage.py migrate` does not ask for an API token. Services call `require`; people run
@@ -16,12 +16,12 @@ from django.core.management.base import SystemCheckError
 VALIDATOR: Final = "validator"
 UPLOADER: Final = "uploader"
 
-#: `https://host/account/name`, as SQS hands them out; FIFO queues end in `.fifo`.
+#: `https://host/account/name`, as SQS returns them; the URLs of FIFO queues end in `.fifo`.
 _QUEUE_URL = re.compile(r"https?://[^/]+/(?:.+/)?[A-Za-z0-9_-]{1,80}(\.fifo)?")
 
 
 def require(service: str) -> None:
-    """Check what `service` needs. Raises SystemCheckError listing every error found."""
+    """Run the checks of `service`. Raises SystemCheckError listing every error found."""
     messages = run_checks(tags=[service], include_deployment_checks=True)
     errors = [message for message in messages if message.is_serious()]
     if errors:

@@ -1,10 +1,11 @@
 """gunicorn's configuration: `gunicorn --config python:cpsite.gunicorn cpsite.wsgi`.
 
-The values that differ between machines come from the environment variable named beside them.
+Values that differ between machines come from the environment variables named beside them.
 """
 
-# First of all, before anything else has bound what is replaced here: requests of a process take
-# turns whenever one of them waits, which costs a quarter less than threads do (docs/adr/0007).
+# Patch before anything else imports what is patched. Each request then runs in a greenlet, and a
+# process switches to another one whenever a request waits. That costs a quarter less than threads
+# (docs/adr/0007).
 from gevent import monkey
 
 monkey.patch_all()
@@ -22,62 +23,63 @@ from typing import TYPE_CHECKING, Any
 from environs import Env, EnvError, validate
 
 if TYPE_CHECKING:
-    from cpsite.limits import Limits
+    from cpsite.observability.resource_limits import Limits
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
+os.environ["CPSITE_SERVICE"] = "validator"
 
-# Must stand in the environment before prometheus_client is imported, which is when it decides
-# whether values are shared between processes. A fresh directory, because files that an earlier
-# run left behind would be counted again.
+# Set before prometheus_client is imported: at its import it decides whether processes share their
+# values. A fresh directory, because files left behind by an earlier run would be counted again.
 _metrics_directory = tempfile.mkdtemp(prefix="cpsite-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 
 try:
-    # SQLite waits for a lock where no other request can take its turn.
+    # While SQLite waits for a lock, no other request of the process can run.
     os.environ.setdefault("SQLITE_TIMEOUT_SECONDS", "0.5")
     os.environ.setdefault("DATABASE_POOL_SIZE", "8")
     from django.conf import settings
 
     env = Env()
     bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # HOST, PORT
-    # WEB_CONCURRENCY: processes. One for each vCPU: batches form inside a process, so few processes
-    # with much concurrency each make the fullest ones.
+    # WEB_CONCURRENCY: processes, one for each vCPU. Only requests of the same process share a
+    # batch, so batches are fullest with few processes that each serve many requests.
     workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
-    # WEB_CONNECTIONS: clients of a process that are connected at a time; others wait to be
-    # accepted, and idle ones make room for them. Bounds the memory that bodies under way can take,
-    # each a few times MAX_BODY_BYTES.
+    # WEB_CONNECTIONS: concurrent connections of a process. Further clients wait to be accepted, and
+    # idle connections are closed to make room. This bounds the memory of the bodies that are being
+    # received: each takes a few times MAX_BODY_BYTES.
     worker_connections = env.int("WEB_CONNECTIONS", 512, validate=[validate.Range(min=1)])
-    # gunicorn's own lines in the same format as ours.
+    # gunicorn's own log lines get the same format as ours.
     logconfig_dict = settings.LOGGING
 except EnvError as exc:
     shutil.rmtree(_metrics_directory, ignore_errors=True)
     sys.exit(f"cpsite: configuration error: {exc}")
 
 wsgi_app = "cpsite.wsgi:application"
-# gevent, but with nothing of a request in its error lines, and quick to stop.
-worker_class = "cpsite.gunicorn_worker.Worker"
-# Every message has a log line of ours with its outcome.
-logger_class = "cpsite.gunicorn_worker.Logger"
-# Longer than an ALB's idle timeout (60 s by default), so that it is never the ALB which finds a
-# connection closed under a request it has just sent.
+# A gevent worker with client timeouts, bounded shutdown, and error answers that quote no request.
+worker_class = "cpsite.web.worker.Worker"
+# No access log: every message already has a log line with its outcome.
+logger_class = "cpsite.web.worker.Logger"
+# Longer than an ALB's idle timeout (60 s by default). Otherwise gunicorn could close a connection
+# on which the ALB has just sent a request.
 keepalive = 75
-# Seconds without a sign of life from a worker's main loop after which it is replaced.
+# A worker is replaced after so many seconds without a heartbeat from its main loop.
 timeout = 30
-# Seconds of a stop: for requests under way, but for the last five (RESERVED_SECONDS of the worker
-# class), which are for writing the audit log. ECS kills after 30.
+# Seconds of a graceful stop, for requests in progress. The last five (RESERVED_SECONDS in
+# cpsite/web/worker.py) are reserved for ending them and writing the audit log. ECS kills after 30.
 graceful_timeout = 20
 limit_request_line = 2048
 limit_request_fields = 64
-# Bytes of one. Together they bound what a connection can make us hold before it has said anything.
+# Bytes of one header field. Together these limits bound the memory that a connection can take
+# before its request is read.
 limit_request_field_size = 4096
-# Serves nothing that we use.
+# Nothing here uses gunicorn's control socket.
 control_socket_disable = True
 # A heartbeat file on a slow disk can stall a worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes it private
 
 
 def on_starting(_server: Any) -> None:
-    """Load the application once for all workers, and tell a wrong configuration plainly."""
+    """Load the application once for all workers; exit without a traceback if checks fail."""
     import gc
 
     from django.core.management.base import SystemCheckError
@@ -89,31 +91,32 @@ def on_starting(_server: Any) -> None:
         sys.exit(f"cpsite: {exc}")
     from django.urls import get_resolver
 
-    from cpsite import aws, process_metrics
+    from cpsite import aws
+    from cpsite.observability import processes
 
     _limits()
-    with suppress(OSError):  # no Linux: there will be no such metrics either
-        process_metrics.booted_at()
-    # What the first request would import, in each process anew.
+    with suppress(OSError):  # not Linux: there are no process metrics either
+        processes.booted_at()
+    # Import here, once, what the first request to each worker would otherwise import.
     get_resolver().url_patterns  # noqa: B018
     aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))
-    # Workers share the memory of what is loaded here for as long as nobody writes to it, and a
-    # garbage collection writes to all that it looks at.
+    # Workers share the memory of what is loaded here until it is written to. A garbage collection
+    # writes to every object that it examines, so freeze exempts these.
     gc.collect()
     gc.freeze()
 
 
 @cache
 def _limits() -> "Limits":
-    """Find the service's limits once, in the master: the workers inherit what was found."""
-    from cpsite import limits
+    """Return the service's limits, found once in the master and inherited by the workers."""
+    from cpsite.observability import resource_limits
 
-    return limits.find()
+    return resource_limits.find()
 
 
 def post_worker_init(worker: Any) -> None:
-    """Open the metrics port, and pay for the first request before it comes."""
-    from cpsite import metrics
+    """Open the metrics port, and warm up so that the first request is not slow."""
+    from cpsite.observability import metrics
     from validator import warm_up
 
     service = metrics.Service("validator", _limits(), master=worker.ppid)
@@ -133,7 +136,7 @@ def worker_exit(_server: Any, _worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Count it, and drop its gauges; its counters stay in the sums."""
+    """Count the exit and drop the worker's gauges. Its counters stay in the sums."""
     from prometheus_client.multiprocess import mark_process_dead
 
     from validator import metrics

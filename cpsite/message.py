@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 #: The contract: exactly these fields, each a non-blank text.
 FIELD_NAMES = ("field1", "field2", "field3", "field4")
 
-#: The name of a client, the owner of a token. No text of a stranger gets further than this.
+#: The name of a client, which owns a token. Anything else is refused, so untrusted text never
+#: reaches logs or labels.
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 #: What the stored object and the Kombu message declare.
@@ -25,8 +26,8 @@ _KEYS = {"message_id", "accepted_at", "client", "data"}
 class DecodeError(Exception):
     """A body that is not one of our messages.
 
-    The exception's text says what is wrong without quoting content, so that it may be logged;
-    `raw` holds the body itself, which may not.
+    The exception's text says what is wrong and quotes no content, so it may be logged. `raw` holds
+    the body itself, which must not be logged.
     """
 
     def __init__(self, reason: str, raw: bytes) -> None:
@@ -50,7 +51,7 @@ class Message:
 
     @classmethod
     def accept(cls, *, client: str, data: dict[str, str]) -> Self:
-        """Make the message for data that has just passed the contract."""
+        """Return a new message for data that has just been validated."""
         return cls(message_id=uuid.uuid4(), accepted_at=datetime.now(UTC), client=client, data=data)
 
     def encode(self) -> str:
@@ -73,20 +74,20 @@ class Message:
         Raises DecodeError when `raw` is anything else.
         """
         if b"\n" in raw:
-            # JSON, perhaps, but a line of a batch must stay one (uploader/layouts.py).
+            # Even if it is JSON: in a batch, each message is one line (uploader/layouts.py).
             raise DecodeError("more than one line", raw)
         try:
             return cls(**_fields(json.loads(raw.decode("utf-8"))))
         except RecursionError as exc:
             raise DecodeError("nested too deeply", raw) from exc
         except (ValueError, OverflowError) as exc:
-            # json and datetime quote the input in some of their messages: name the kind only.
+            # json and datetime quote the input in some of their texts: report only the class.
             reason = str(exc) if type(exc) is _NotAMessage else type(exc).__name__
             raise DecodeError(reason, raw) from exc
 
 
 class _NotAMessage(ValueError):
-    """A JSON document of another shape; its text holds no content."""
+    """A JSON document of another shape. The text quotes no content."""
 
 
 def _fields(document: Any) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise _NotAMessage("a value that should be text is not")
     if not value.isascii():
-        value.encode()  # JSON can spell half a character, but nothing that we write could hold it
+        value.encode()  # raises for a lone surrogate: JSON can escape one, UTF-8 cannot hold it
     return value
 
 

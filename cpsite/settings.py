@@ -1,14 +1,13 @@
 """All configuration, from the environment alone.
 
-Environments differ in values, not in code. The defaults work after a plain checkout; what a
-service cannot do without is demanded by the system checks (`cpsite/checks.py`,
-`validator/checks.py`, `uploader/checks.py`) when that service starts. A value of the wrong type
-stops every command with a line that names the variable.
+Environments differ in values, not in code. The defaults work in a plain checkout. When a service
+starts, system checks require the settings that it needs (`cpsite/checks.py`,
+`validator/checks.py`, `uploader/checks.py`). A value of the wrong type stops every command with one
+line that names the variable.
 """
 
 import secrets
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ import dj_database_url
 import django_stubs_ext
 from botocore.config import Config
 from environs import Env, validate
+
+from cpsite import __version__
 
 django_stubs_ext.monkeypatch()
 
@@ -31,56 +32,68 @@ def _at_least(minimum: float) -> list[validate.Validator]:
 
 # --- Django ---------------------------------------------------------------------------------
 
-#: Without a key of its own a process gets one that nobody else has: good enough for a command,
-#: refused for the validator, whose workers must agree (cpsite.E005).
+#: Without DJANGO_SECRET_KEY each process makes up its own key. That is enough for a command, but
+#: not for the validator, whose workers must share one (cpsite.E005).
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", "") or f"django-insecure-{secrets.token_urlsafe(40)}"
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
 
+#: The service whose apps a process loads: `validator` or `uploader`. Empty means both, for commands
+#: in a checkout. gunicorn's configuration and `manage.py run_uploader` set it for themselves; the
+#: images set it for every command.
+CPSITE_SERVICE = env.str(
+    "CPSITE_SERVICE", "", validate=[validate.OneOf(["", "validator", "uploader"])]
+)
+
 INSTALLED_APPS = [
-    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django_prometheus",
-    "rest_framework",
-    "drf_spectacular",
     "cpsite",
     "cpsite.audit",
-    "validator",
-    "uploader",
+    "cpsite.dead_letters",
 ]
-
-# Counts wrong passwords; the uploader, which serves no pages, does without.
-if find_spec("axes"):
-    INSTALLED_APPS.append("axes")
+if CPSITE_SERVICE != "uploader":
+    ROOT_URLCONF = "cpsite.urls"
+    INSTALLED_APPS += [
+        "django.contrib.admin",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "django_prometheus",
+        "rest_framework",
+        "drf_spectacular",
+        # Swagger UI's files for /docs/.
+        "drf_spectacular_sidecar",
+        # Counts wrong passwords.
+        "axes",
+        "validator",
+    ]
+if CPSITE_SERVICE != "validator":
+    INSTALLED_APPS += ["uploader"]
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "cpsite.middleware.RequestIdMiddleware",
-    "cpsite.middleware.ContentLengthMiddleware",
+    "cpsite.web.middleware.RequestIdMiddleware",
+    "cpsite.web.middleware.ContentLengthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Sessions, host checks, users and flash messages exist for people: `POST /` skips them.
-    "cpsite.middleware.AdminSessionMiddleware",
-    "cpsite.middleware.AdminCommonMiddleware",
-    # Stays global: it looks at a request only where a view is not csrf_exempt, and ours are.
+    # Only the admin needs sessions, host checks, users and flash messages: the API skips them.
+    "cpsite.web.middleware.AdminSessionMiddleware",
+    "cpsite.web.middleware.AdminCommonMiddleware",
+    # Global, but it skips csrf_exempt views, and all views of the API are exempt.
     "django.middleware.csrf.CsrfViewMiddleware",
-    "cpsite.middleware.AdminAuthenticationMiddleware",
-    "cpsite.middleware.AdminMessageMiddleware",
+    "cpsite.web.middleware.AdminAuthenticationMiddleware",
+    "cpsite.web.middleware.AdminMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "cpsite.middleware.PrometheusAfterMiddleware",
+    "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
-ROOT_URLCONF = "cpsite.urls"
 WSGI_APPLICATION = "cpsite.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Before the packages' own, so that the admin's can be replaced.
+        # Searched before the packages' templates, so that these can replace the admin's.
         "DIRS": [BASE_DIR / "cpsite" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -102,24 +115,26 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 AUTHENTICATION_BACKENDS = [
-    # Refuses to look at a password from where too many wrong ones came.
+    # Refuses logins from an address that has sent too many wrong passwords.
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-#: Wrong passwords that an address, or IPv6 network of 64 bits, may try before it has to wait. Not
-#: those of a user: who knows a name could lock that user out.
+#: Wrong passwords that an address, or IPv6 network of 64 bits, may send before it is locked out.
+#: They are not counted by user: anybody who knows a name could lock that user out.
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
-AXES_CLIENT_IP_CALLABLE = "validator.logins.address"
-AXES_USERNAME_CALLABLE = "validator.logins.username"
-# Tries while one has to wait are not looked at, so they do not make it longer.
+AXES_CLIENT_IP_CALLABLE = "cpsite.web.admin_login.address"
+AXES_USERNAME_CALLABLE = "cpsite.web.admin_login.username"
+# Attempts during a lockout do not extend it: their passwords are not checked.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-# Log lines of ours tell of logins, without what was typed; rows for each would grow for ever.
+# Our log lines already record logins, without what was typed. A row for each login would make the
+# table grow for ever.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# The login page itself answers who has to wait (validator/logins.py): no other request is asked.
+# axes' middleware is not needed: the login page itself answers a locked-out address
+# (cpsite/web/admin_login.py).
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
@@ -127,12 +142,6 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
-# Swagger UI's files for /docs/: a package that the uploader, which serves no pages, does without.
-_swagger_ui = find_spec("drf_spectacular_sidecar")
-STATICFILES_DIRS = [
-    str(Path(place) / "static")
-    for place in (_swagger_ui and _swagger_ui.submodule_search_locations) or ()
-]
 # Serve assets straight from the packages when `collectstatic` has not been run.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
 
@@ -147,7 +156,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    # The load balancer asks for health over plain HTTP, from inside.
+    # The load balancer's health checks come over plain HTTP, from the internal network.
     SECURE_REDIRECT_EXEMPT = [r"^health/"]
     SECURE_HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=_at_least(0))
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -159,8 +168,8 @@ X_FRAME_OPTIONS = "DENY"
 DATABASE_URL = env.str("DATABASE_URL", "") or f"sqlite:///{VAR_DIR / 'cpsite.sqlite3'}"
 
 
-#: Connections that a process shares out, 0 for one to each thread that asks. Set by gunicorn's
-#: configuration for the validator, whose requests are greenlets.
+#: Connections in a process's pool. 0 means no pool: one connection for each thread that needs it.
+#: gunicorn's configuration sets it for the validator, whose requests are greenlets.
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 0, validate=_at_least(0))
 
 
@@ -172,7 +181,7 @@ def _database(url: str) -> dict[str, Any]:
     options = config.setdefault("OPTIONS", {})
     if config["ENGINE"].endswith("sqlite3"):
         # WAL lets the admin read while both services write. IMMEDIATE takes the write lock when
-        # a transaction begins, where waiting works; upgrading later fails at once instead.
+        # a transaction begins, and waits for it. A transaction that upgrades later fails at once.
         options |= {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             "transaction_mode": "IMMEDIATE",
@@ -180,7 +189,7 @@ def _database(url: str) -> dict[str, Any]:
         }
         Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     else:
-        # A database that is gone, before or after connecting, must not hang its callers
+        # A database that is unreachable, before or after connecting, must not hang its callers
         # (libpq parameters: seconds, and milliseconds for tcp_user_timeout).
         bounds = {
             "connect_timeout": 5,
@@ -191,7 +200,7 @@ def _database(url: str) -> dict[str, Any]:
         }
         config["OPTIONS"] = bounds | options
         if DATABASE_POOL_SIZE:
-            # Greenlets come and go, and each would have a connection of its own.
+            # Without a pool, each of many short-lived greenlets would open its own connection.
             config["CONN_MAX_AGE"] = 0
             config["OPTIONS"]["pool"] = {
                 "min_size": 0,
@@ -210,20 +219,24 @@ AWS_REGION = env.str("AWS_REGION", "us-east-1")
 SQS_QUEUE_URL = env.str("SQS_QUEUE_URL", "")
 SQS_DLQ_URL = env.str("SQS_DLQ_URL", "")
 #: Longest time in seconds that publishing one message may take: the wait for the batch before
-#: it, and two tries of its own.
+#: it, and two attempts of its own.
 SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 8.0, validate=_at_least(2))
 S3_BUCKET = env.str("S3_BUCKET", "")
 S3_PREFIX = env.str(
     "S3_PREFIX",
     "messages/",
     validate=validate.Regexp(
-        # The characters that AWS calls safe in keys, and nothing that a path would normalise.
+        # The characters that AWS calls safe in keys, without segments such as `..` that a path
+        # would normalise.
         r"(?:(?!\.{1,2}/)[A-Za-z0-9!_.*'()=-]+/)*\Z",
         error="must be path segments that each end with a slash, such as messages/",
     ),
 )
 #: Longest time in seconds that one attempt to write one object may take.
 S3_TIMEOUT_SECONDS = env.float("S3_TIMEOUT_SECONDS", 5.0, validate=_at_least(1))
+#: Attempts of one write, and the longest pause in seconds between two of them.
+S3_ATTEMPTS = 2
+S3_BACKOFF_SECONDS = 1.0
 #: When set, objects go to this directory instead of S3. For development only.
 MESSAGES_DIRECTORY = env.str("MESSAGES_DIRECTORY", "")
 
@@ -235,23 +248,23 @@ STORAGES: dict[str, dict[str, Any]] = {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {
                 "location": MESSAGES_DIRECTORY,
-                # A redelivered message must land on its own object, as it does in S3.
+                # As in S3, a redelivered message must overwrite its own object.
                 "allow_overwrite": True,
             },
         }
         if MESSAGES_DIRECTORY
         else {
-            "BACKEND": "uploader.storage.MessageS3Storage",
+            "BACKEND": "cpsite.storage.MessageS3Storage",
             "OPTIONS": {
                 "bucket_name": S3_BUCKET,
                 "region_name": AWS_REGION,
-                # Links in the admin live this many seconds.
+                # Seconds for which the admin's links to objects work.
                 "querystring_expire": 60,
                 "client_config": Config(
                     signature_version="s3v4",
                     connect_timeout=3.0,
                     read_timeout=S3_TIMEOUT_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": 2},
+                    retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
                     max_pool_connections=64,
                 ),
             },
@@ -271,11 +284,11 @@ MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
 #: Longest field in characters (Unicode code points).
 MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))
 
-#: Seconds for which an Idempotency-Key is known.
+#: Seconds for which an Idempotency-Key is remembered.
 IDEMPOTENCY_KEY_SECONDS = env.float("IDEMPOTENCY_KEY_SECONDS", 86_400.0, validate=_at_least(60))
 
-#: Requests a client may make, and refusals an address may collect before it gets 429, as DRF
-#: rates ("100/s", "60/min"); empty means no limit. Counted in each process.
+#: Requests that a client may make, and refusals that an address may cause, before it gets 429. DRF
+#: rates such as "100/s" or "60/min"; empty means no limit. Each process counts for itself.
 _rate = validate.Regexp(
     r"(?:[1-9]\d*/(?:s|sec|second|m|min|minute|h|hour|d|day))?\Z",
     error="must be a rate such as 100/s or 60/min, or empty",
@@ -286,13 +299,13 @@ THROTTLE_REFUSED_RATE = env.str("THROTTLE_REFUSED_RATE", "60/min", validate=_rat
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        # One entry a client or a refused address.
+        # One entry for each client and each refused address.
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     }
 }
 
 REST_FRAMEWORK = {
-    # DRF's defaults suit browsers and sessions; ours are stated, so that nothing is implied.
+    # DRF's defaults suit browsers and sessions. Everything that this API needs is set explicitly.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "DEFAULT_PARSER_CLASSES": ["validator.parsers.StrictJSONParser"],
@@ -303,9 +316,9 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
     "NUM_PROXIES": TRUSTED_PROXIES,
-    # `?format=` would be a second, less known way to say Accept.
+    # No `?format=`: it would do the same as the Accept header.
     "URL_FORMAT_OVERRIDE": None,
-    # OPTIONS would describe the contract to anybody.
+    # OPTIONS would describe the contract to unauthenticated callers.
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -313,35 +326,35 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "cpsite",
     "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
-    "POSTPROCESSING_HOOKS": ["validator.schema.complete"],
+    "POSTPROCESSING_HOOKS": ["validator.openapi.completion.complete"],
 }
 
 # --- Uploader -------------------------------------------------------------------------------
 
 #: Upload threads. One write to S3 takes 20 to 60 ms, nearly all of it waiting.
 UPLOADER_CONCURRENCY = env.int("UPLOADER_CONCURRENCY", 16, validate=_at_least(1))
-#: Threads that receive, each ten messages at a time.
+#: Threads that receive, each up to ten messages at a time.
 UPLOADER_RECEIVERS = env.int("UPLOADER_RECEIVERS", 1, validate=_at_least(1))
-#: One object for each message, or many messages in one (uploader/layouts.py). A batch is complete
-#: with so many messages, with so many bytes before compression, or after so many seconds.
+#: One object for each message, or for a batch of messages (uploader/layouts.py). A batch is
+#: complete at so many messages, at so many bytes before compression, or after so many seconds.
 UPLOADER_LAYOUT = env.str(
     "UPLOADER_LAYOUT", "object", validate=[validate.OneOf(["object", "batch"])]
 )
 UPLOADER_BATCH_MESSAGES = env.int("UPLOADER_BATCH_MESSAGES", 1_000, validate=_at_least(1))
 UPLOADER_BATCH_BYTES = env.int("UPLOADER_BATCH_BYTES", 8_388_608, validate=_at_least(1))
 UPLOADER_BATCH_SECONDS = env.float("UPLOADER_BATCH_SECONDS", 10.0, validate=_at_least(0.1))
-#: Seconds that a stop may take; whatever hangs then, the process ends. ECS kills after 30 by
-#: default (stopTimeout).
+#: Seconds that a stop may take. Then the process ends, even if something hangs. ECS kills after 30
+#: by default (stopTimeout).
 UPLOADER_STOP_SECONDS = env.float("UPLOADER_STOP_SECONDS", 20.0, validate=_at_least(4))
-#: Seconds of one SQS long poll; the AWS limit is 20, but a stop waits for the poll under way, and
-#: then has to finish what has begun.
+#: Seconds of one SQS long poll. The AWS limit is 20, but a stop first waits for the current poll,
+#: and then finishes what is in flight.
 UPLOADER_WAIT_SECONDS = env.int(
     "UPLOADER_WAIT_SECONDS", 5, validate=[validate.Range(min=1, max=10)]
 )
-#: Seconds until a message that could not be stored, while others were, is delivered again; twice as
-#: many after each further delivery, up to 900.
+#: Seconds before a message is delivered again if it failed while others were stored; doubled after
+#: each further delivery, up to 900.
 UPLOADER_RETRY_SECONDS = env.int(
     "UPLOADER_RETRY_SECONDS", 30, validate=[validate.Range(min=0, max=900)]
 )
@@ -351,13 +364,13 @@ UPLOADER_HEARTBEAT_FILE = Path(
 
 # --- Metrics and logs -----------------------------------------------------------------------
 
-#: Address that the metrics ports listen on. They are for the internal network only.
+#: Address on which the metrics ports listen. They are for the internal network only.
 METRICS_HOST = env.str("METRICS_HOST", "127.0.0.1")
 VALIDATOR_METRICS_PORT = env.int("VALIDATOR_METRICS_PORT", 9100)
 UPLOADER_METRICS_PORT = env.int("UPLOADER_METRICS_PORT", 9101)
 #: The commit that an image was built from, for `cpsite_build_info`.
 CPSITE_REVISION = env.str("CPSITE_REVISION", "") or "unknown"
-# Counting this project's few migrations on each start would only cost a database connection.
+# Metrics about this project's few migrations are not worth a database connection at each start.
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
 LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=[validate.OneOf(["json", "text"])])
@@ -368,12 +381,12 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "cpsite.logging.RequestIdFilter"},
-        "exceptions": {"()": "cpsite.logging.ExceptionsOnly"},
+        "request_id": {"()": "cpsite.observability.logging.RequestIdFilter"},
+        "exceptions": {"()": "cpsite.observability.logging.ExceptionsOnly"},
     },
     "formatters": {
-        "json": {"()": "cpsite.logging.json_formatter"},
-        "text": {"()": "cpsite.logging.TextFormatter"},
+        "json": {"()": "cpsite.observability.logging.json_formatter"},
+        "text": {"()": "cpsite.observability.logging.TextFormatter"},
     },
     "handlers": {
         "console": {
@@ -386,15 +399,15 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        # "Unauthorized: /" and the like: every refusal has a line and an audit event of ours.
+        # Drops lines such as "Unauthorized: /": our own log line and audit event record a refusal.
         "django.request": {"level": "ERROR", "filters": ["exceptions"]},
-        # It writes the names that were typed, which may be passwords.
+        # axes logs the user names that were typed, which may be passwords.
         "axes": {"level": "ERROR"},
-        # At DEBUG these write request bodies and signatures, whatever LOG_LEVEL says.
+        # At DEBUG these log request bodies and signatures: keep them quiet whatever LOG_LEVEL is.
         "botocore": {"level": "WARNING"},
         "boto3": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
-        # It warns of every retried connection; our own lines say what came of it.
+        # It warns of every retried connection; our own lines log the outcome.
         "urllib3": {"level": "ERROR"},
     },
 }

@@ -1,5 +1,5 @@
 locals {
-  # What both services, and the migration, are told (README.md, Configuration).
+  # What both services, and the migration, are told (docs/configuration.md).
   environment = {
     AWS_REGION    = var.region
     SQS_QUEUE_URL = module.queue.queue_url

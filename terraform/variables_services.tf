@@ -28,7 +28,7 @@ variable "validator" {
 }
 
 variable "uploader" {
-  description = "Size and number of the uploader's tasks, and how it stores (README.md, Configuration). With min_tasks = 0 it sleeps while the queue is empty; the next message wakes it within some three minutes, or 20 after six hours without any."
+  description = "Size and number of the uploader's tasks, and how it stores (docs/configuration.md). With min_tasks = 0 it sleeps while the queue is empty; the next message wakes it within some three minutes, or 20 after six hours without any."
   type = object({
     cpu                       = optional(number, 256)
     memory_mib                = optional(number, 512)

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import hypothesis
 import pytest
+from botocore.loaders import JSONFileLoader
 from django.core.cache import cache
 from moto.server import ThreadedMotoServer
 from moto.sqs import sqs_backends
@@ -22,7 +23,7 @@ from rest_framework.test import APIClient
 
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import AuditRecorder, recorder
-from cpsite.health import readiness
+from cpsite.web.health import readiness
 from validator import idempotency, publisher, tokens
 
 # Machines are shared and noisy: no test may fail because one example took long.
@@ -33,6 +34,9 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared-ma
 
 #: Deliveries before moto moves a message to the dead-letter queue.
 MAX_RECEIVE_COUNT = 3
+#: A receive that finds nothing takes as long as one over a network, or workers that ask without end
+#: would keep a core busy.
+EMPTY_RECEIVE_SECONDS = 0.02
 
 
 def _make_queues_safe_for_threads() -> None:
@@ -47,7 +51,7 @@ def _make_queues_safe_for_threads() -> None:
     def receive(
         self: Any, queue_name: str, count: int, wait_seconds_timeout: int, *options: Any
     ) -> list[Any]:
-        until = time.monotonic() + wait_seconds_timeout
+        until = time.monotonic() + max(wait_seconds_timeout, EMPTY_RECEIVE_SECONDS)
         while True:
             with lock:
                 found: list[Any] = look(self, queue_name, count, 0, *options)
@@ -71,6 +75,17 @@ def _locked(lock: threading.RLock, method: Callable[..., Any]) -> Callable[..., 
 
 
 _make_queues_safe_for_threads()
+
+_read = functools.partial(JSONFileLoader.load_file, JSONFileLoader())
+# botocore reads megabytes of JSON for the first client of a session. A service has one session;
+# tests have hundreds, because the settings of each bring a storage of its own.
+JSONFileLoader.load_file = staticmethod(functools.cache(_read))  # type: ignore[assignment, method-assign]
+
+
+@functools.cache
+def client(service: str, endpoint: str) -> Any:
+    """Return the tests' own client, as the outside would have one."""
+    return boto3.client(service, region_name="us-east-1", endpoint_url=endpoint)  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="session")
@@ -123,21 +138,21 @@ class Queue:
 
 @pytest.fixture
 def queue(aws_endpoint: str, settings: Any) -> Iterator[Queue]:
-    client = boto3.client("sqs", region_name="us-east-1", endpoint_url=aws_endpoint)
+    sqs = client("sqs", aws_endpoint)
     name = f"q-{uuid.uuid4().hex[:12]}"
-    dlq_url = client.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
-    arn = client.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
+    dlq_url = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
     redrive = {
         "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
         "maxReceiveCount": MAX_RECEIVE_COUNT,
     }
-    url = client.create_queue(
+    url = sqs.create_queue(
         QueueName=name,
         Attributes={"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": "30"},
     )["QueueUrl"]
     settings.SQS_QUEUE_URL, settings.SQS_DLQ_URL = url, dlq_url
     publisher._producer.cache_clear()
-    yield Queue(client, url, dlq_url)
+    yield Queue(sqs, url, dlq_url)
     publisher._producer.cache_clear()
 
 
@@ -159,16 +174,16 @@ class Bucket:
 
 @pytest.fixture
 def bucket(aws_endpoint: str, settings: Any) -> Bucket:
-    client = boto3.client("s3", region_name="us-east-1", endpoint_url=aws_endpoint)
+    s3 = client("s3", aws_endpoint)
     name = f"b-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
+    s3.create_bucket(Bucket=name)
     messages = settings.STORAGES["messages"]
     settings.S3_BUCKET = name
     settings.STORAGES = {
         **settings.STORAGES,
         "messages": {**messages, "OPTIONS": {**messages["OPTIONS"], "bucket_name": name}},
     }
-    return Bucket(client, name)
+    return Bucket(s3, name)
 
 
 @pytest.fixture(autouse=True)
@@ -178,8 +193,8 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(AuditRecorder, "_start_thread", lambda self: None)
     cache.clear()
     tokens.store.cache_clear()
-    publisher._outage.cache_clear()
-    idempotency._outage.cache_clear()
+    publisher._breaker.cache_clear()
+    idempotency._breaker.cache_clear()
     readiness.forget()
     yield
     recorder._start_afresh()

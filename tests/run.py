@@ -1,69 +1,98 @@
-"""`make test`: the suite on SQLite and, where a database matters, on PostgreSQL too.
+"""`make test`, `make test-slow`, `make test-fast` and `make coverage`.
 
-The services end to end run on PostgreSQL, as in production. Without PostgreSQL's binaries they
-run on SQLite and a line says so; in CI the binaries are required.
+The services end to end run on PostgreSQL, as in production; one server serves all of a run. Without
+PostgreSQL's binaries they run on SQLite and a line says so; in CI the binaries are required.
+
+With COVERAGE set, each run adds to what the next `coverage` reports.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tests import postgresql
 
-SERVICES = "tests/end_to_end/test_services.py"
-#: `make terraform-check` runs these, with what they need.
-TERRAFORM = "tests/terraform"
-#: And `make alerts-check` these.
-MONITORING = "tests/monitoring"
-#: And `make images-check` these.
-IMAGES = "tests/images"
-#: And `make browser-test` these.
-BROWSER = "tests/browser"
-LEFT_OUT = tuple(f"--ignore={path}" for path in (TERRAFORM, MONITORING, IMAGES, BROWSER))
+#: They have targets of their own: `make terraform-check`, `alerts-check`, `images-check` and
+#: `browser-test` bring what they need.
+OTHERS = ("terraform", "monitoring", "images", "browser")
+LEFT_OUT = tuple(f"--ignore=tests/{name}" for name in OTHERS)
 #: What depends on how a database behaves.
 DATABASE = (
-    "tests/audit",
+    "tests/cpsite/audit",
     "tests/validator/test_idempotency.py",
-    "tests/validator/test_logins.py",
+    "tests/cpsite/web/test_admin_login.py",
     "tests/pipelines/test_migrations.py",
 )
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run(*command: str, environment: Mapping[str, str] | None = None) -> None:
-    status = subprocess.call(
-        [sys.executable, "-m", *command], env={**os.environ, **(environment or {})}
-    )
+    variables = {**os.environ, **(environment or {})}
+    # Or each of the processes would compile each of the tests anew, and rewrite its asserts.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    status = subprocess.call([sys.executable, "-m", *command], env=variables)
     if status:
         sys.exit(status)
 
 
-def _pytest(title: str, *arguments: str, database_url: str = "") -> None:
+def _pytest(title: str, workers: int, *arguments: str, **environment: str) -> None:
     print(f"\n== {title}", flush=True)
-    _run(
-        *("coverage", "run", "-m", "pytest", "-q", "-n", "3", *arguments),
-        environment={"DATABASE_URL": database_url},
-    )
+    coverage = ("coverage", "run", "-m") if os.environ.get("COVERAGE") else ()
+    spread = ("-n", str(workers), "--dist", "worksteal")
+    _run(*coverage, "pytest", "-q", *spread, *arguments, environment=environment)
 
 
-def main() -> None:
-    _run("coverage", "erase")
+@contextmanager
+def _server() -> Iterator[str]:
+    """Run PostgreSQL; yield its URL, or nothing where it is not installed."""
     binaries = postgresql.find_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            sys.exit("CI needs PostgreSQL's initdb and pg_ctl (Debian: postgresql)")
-        _pytest(
-            "everything on SQLite, as PostgreSQL's initdb is not installed here",
-            "tests",
-            *LEFT_OUT,
-        )
-    else:
-        _pytest("SQLite", "tests", f"--ignore={SERVICES}", *LEFT_OUT)
+    if binaries is not None:
         with postgresql.server(binaries) as url:
-            _pytest("PostgreSQL", *DATABASE, SERVICES, database_url=url)
+            yield url
+        return
+    if os.environ.get("CI"):
+        sys.exit("CI needs PostgreSQL's initdb and pg_ctl (Debian: postgresql)")
+    print("PostgreSQL's initdb is not installed here: the services run on SQLite")
+    yield ""
+
+
+def quick() -> None:
+    if os.environ.get("COVERAGE"):
+        _run("coverage", "erase")
+    with _server() as url:
+        _pytest(
+            "all but what is slow by nature (make test-slow)",
+            CORES + 1,
+            *("-m", "not slow", "tests", *LEFT_OUT),
+            SERVICES_DATABASE_URL=url,
+        )
+
+
+def slow() -> None:
+    with _server() as url:
+        # They wait more than they compute.
+        _pytest(
+            "what is slow by nature",
+            2 * CORES + 1,
+            *("-m", "slow", "tests", *LEFT_OUT),
+            SERVICES_DATABASE_URL=url,
+        )
+        if url:
+            _pytest("the database's part on PostgreSQL", CORES, *DATABASE, DATABASE_URL=url)
+
+
+def fast(*paths: str) -> None:
+    chosen = paths or ("tests", *LEFT_OUT)
+    _pytest("without processes", CORES, "-m", "not end_to_end and not slow", *chosen)
+
+
+def coverage() -> None:
     _run("coverage", "combine", "--quiet")
     _run("coverage", "report")
 
 
 if __name__ == "__main__":
-    main()
+    commands = {"quick": quick, "slow": slow, "fast": fast, "coverage": coverage}
+    commands[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What became of messages: in the metrics, the audit log and the log."""
+"""Records the outcome of each delivery in the metrics, the audit log and the log."""
 
 import logging
 from datetime import UTC, datetime
@@ -8,18 +8,18 @@ from typing import Final
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
+from cpsite.queue.delivery import Delivery
 from uploader import metrics
 from uploader.layouts import Part
-from uploader.receiver import Delivery
 
 logger = logging.getLogger(__name__)
 
-# Looking a label up costs more than counting.
+# Kept, because a label lookup costs more than the count itself.
 _STORED: Final = metrics.messages_total.labels("stored")
 
 
 def stored(part: Part, *, key: str, duration: float, log: bool) -> None:
-    """Account for a stored message. `duration` is that of the write, in seconds."""
+    """Record a stored message. `duration` is the duration of the write, in seconds."""
     message, attempts = part.message, part.delivery.attempts
     age = max(0.0, (datetime.now(UTC) - message.accepted_at).total_seconds())
     _STORED.inc()
@@ -51,7 +51,7 @@ def stored(part: Part, *, key: str, duration: float, log: bool) -> None:
 
 
 def batch_stored(*, key: str, messages: int, size: int, duration: float) -> None:
-    """Log a stored batch, which has one line for all of its messages. `size` is in bytes."""
+    """Log a stored batch: one line for all its messages. `size` is in bytes."""
     logger.info(
         "batch_stored",
         extra={
@@ -66,7 +66,7 @@ def batch_stored(*, key: str, messages: int, size: int, duration: float) -> None
 def failed(
     delivery: Delivery, message: Message | None, *, reason: str, retry_in_seconds: int
 ) -> None:
-    """Account for a delivery that was not stored; `message` is None when it is none of ours."""
+    """Record a delivery that was not stored. `message` is None for a foreign one."""
     message_id = message.message_id if message else None
     metrics.messages_total.labels("failed" if message else "undecodable").inc()
     recorder.record(

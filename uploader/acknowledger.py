@@ -1,7 +1,7 @@
-"""Deletes stored messages from the queue, ten by one call, beside the threads that store.
+"""Deletes stored messages from the queue, ten per call, in threads of its own.
 
-Not by the group commit that sends go through: its callers wait for their outcome, and a thread that
-waits for a delete stores nothing meanwhile (docs/adr/0006).
+The group commit that sends messages does not fit: its callers wait for the outcome, and an upload
+thread that waits for a delete stores nothing meanwhile (docs/adr/0006).
 """
 
 import logging
@@ -11,25 +11,26 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cpsite.sqs_batch import BATCH_ENTRIES
+from cpsite.aws import describe
+from cpsite.queue.batch import BATCH_ENTRIES
+from cpsite.queue.delivery import QUEUE_FAILURES
 from uploader import metrics
-from uploader.errors import describe
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
-from uploader.receiver import QUEUE_FAILURES, Receiver
+from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a stored message waits for others, so that ten are deleted by one call. Far below
-#: any visibility timeout, and nobody waits for it.
+#: Seconds that a stored message waits for others, so that one call deletes ten. This is far below
+#: any visibility timeout, and no upload waits for it.
 GATHER_SECONDS: Final = 0.05
 
 
 class Acknowledger:
-    """Takes stored messages over and has `receiver` delete them, from `threads` of its own.
+    """Collects stored messages and deletes them through `receiver`, in `threads` of its own.
 
-    What SQS does not delete is delivered and stored once more, unchanged. `done` is called after
-    each call to SQS.
+    If SQS does not delete a message, it delivers the message again, and the message is stored once
+    more, unchanged. `done` is called after each call to SQS.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Acknowledger:
         self._waiting: deque[Part] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        # One thread gathers while others delete, or each would gather a few.
+        # One thread gathers while others delete. Otherwise each would gather only a few.
         self._gathering = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name="acknowledge", daemon=True)
@@ -58,19 +59,19 @@ class Acknowledger:
             thread.start()
 
     def add(self, part: Part) -> None:
-        """Have a message deleted soon."""
+        """Queue a message for deletion."""
         with self._changed:
             self._waiting.append(part)
-            # The thread waits for the first of a batch, then for the last.
+            # The gathering thread waits for the first message of a batch, then for the last.
             if len(self._waiting) in {1, BATCH_ENTRIES}:
                 self._changed.notify()
 
     def __len__(self) -> int:
-        """How many wait to be deleted."""
+        """Return how many messages wait to be deleted."""
         return len(self._waiting)
 
     def close(self) -> None:
-        """Delete what is left and return."""
+        """Delete the remaining messages, then return."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -89,13 +90,13 @@ class Acknowledger:
         try:
             self._delete(batch)
         except Exception:
-            # An error that nobody foresaw must not end the thread.
+            # An unexpected error must not end the thread.
             logger.exception("acknowledge_failed_unexpectedly")
             metrics.acknowledge_failures_total.inc(len(batch))
         self._done()
 
     def _next_batch(self) -> list[Part]:
-        """Wait for a batch; return an empty one when there will be no more."""
+        """Wait for a batch and return it. An empty one means that there are no more."""
         with self._gathering, self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             until = time.monotonic() + GATHER_SECONDS

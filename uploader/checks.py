@@ -1,4 +1,4 @@
-"""What the uploader cannot start without. See `cpsite/checks.py` for how checks are run."""
+"""Checks of the settings that the uploader needs. `cpsite/checks.py` says how they are run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error
 
 
 def check_bucket(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """cpsite.E004: there must be a place for the messages."""
+    """cpsite.E004: there must be a place to store messages."""
     if settings.S3_BUCKET or settings.MESSAGES_DIRECTORY:
         return []
     return [

@@ -1,11 +1,11 @@
-"""Proof of life: a file that is written while every part of the worker goes on.
+"""Liveness: writes a file as long as every part of the worker makes progress.
 
-Each thread's loop and each piece of work that must end has a pulse. A thread of its own looks at
-them: only while none of them has been silent for too long does it write the file. So a receive
-that hangs, an upload that hangs and a thread that has died all show, whatever the others do.
+The loop of each thread has a pulse, and so has each upload. A separate thread checks the pulses and
+writes the file only if all have beaten recently. A receive that hangs, an upload that hangs or a
+dead thread is therefore detected even while the other parts work.
 
-The file's content is a reading of the monotonic clock, which all processes of a host share and
-which no clock correction moves.
+The file holds the time of the monotonic clock: all processes of a host share that clock, and clock
+corrections do not change it.
 """
 
 import logging
@@ -21,42 +21,42 @@ from uploader import metrics
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at the pulses.
+#: Seconds between two checks of the pulses.
 INTERVAL: Final = 1.0
-#: Seconds of silence after which something is stuck. The longest honest silence is one call to
-#: SQS or S3 with its second attempt; waits and pauses beat all the time.
+#: Seconds without a beat after which a part counts as stuck. The longest normal gap is one call to
+#: SQS or S3 with its second attempt; waits and pauses keep beating.
 STUCK_SECONDS: Final = 60.0
 
 
 class Pulse:
-    """A sign of life of one thing."""
+    """The pulse of one thread or one piece of work."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._beat_at: float | None = time.monotonic()
 
     def beat(self) -> None:
-        """Say that it goes on."""
+        """Report progress."""
         self._beat_at = time.monotonic()
 
     def rest(self) -> None:
-        """Say that nothing is to be expected until the next beat."""
+        """Report idleness: no beat is due until the next one."""
         self._beat_at = None
 
     def end(self) -> None:
-        """Say that it has ended and should not have."""
+        """Report an end that should not have happened."""
         self._beat_at = float("-inf")
 
     def silent_for(self, now: float) -> float:
-        """Return the seconds since the last beat, 0 while it rests."""
+        """Return the seconds since the last beat, or 0 while at rest."""
         beat_at = self._beat_at
         return 0.0 if beat_at is None else now - beat_at
 
 
 class Heartbeat:
-    """Watches over pulses, of any thread, and writes the file. Safe for threads.
+    """Checks the pulses of all threads and writes the file. Thread-safe.
 
-    A pulse may be silent for `stuck_seconds`.
+    A pulse without a beat for more than `stuck_seconds` counts as stuck.
     """
 
     def __init__(self, path: Path, *, stuck_seconds: float = STUCK_SECONDS) -> None:
@@ -70,7 +70,7 @@ class Heartbeat:
 
     @contextmanager
     def pulse(self, name: str) -> Iterator[Pulse]:
-        """Watch over a piece of work for as long as the context lasts. It beats at the start."""
+        """Watch a piece of work for as long as the context lasts. It beats at the start."""
         made = Pulse(name)
         self._pulses[made] = None
         try:
@@ -80,7 +80,7 @@ class Heartbeat:
 
     @contextmanager
     def thread(self, name: str) -> Iterator[Pulse]:
-        """Watch over a thread's loop. One that ends by an error is missed for ever."""
+        """Watch a thread's loop. A loop that ends by an error counts as stuck from then on."""
         made = Pulse(name)
         self._pulses[made] = None
         try:
@@ -91,12 +91,12 @@ class Heartbeat:
         del self._pulses[made]
 
     def start(self) -> None:
-        """Write the file now, and from then on while all goes on."""
+        """Write the file now, then regularly while every part makes progress."""
         self.check()
         self._thread.start()
 
     def stop(self) -> None:
-        """Say that there is no worker any more."""
+        """Remove the file, because the worker has ended."""
         self._stopped.set()
         self._thread.join()
         with suppress(FileNotFoundError):
@@ -107,9 +107,9 @@ class Heartbeat:
             self.check()
 
     def check(self) -> None:
-        """Write the file unless something is stuck, which is told once."""
+        """Write the file unless a part is stuck. Log each stuck part once."""
         now = time.monotonic()
-        # A copy, in one step: other threads add and take away.
+        # Copied in one step, because other threads add and remove pulses.
         stuck = {
             pulse.name
             for pulse in tuple(self._pulses)
@@ -123,11 +123,11 @@ class Heartbeat:
 
     def _write(self, now: float) -> None:
         metrics.last_progress_timestamp_seconds.set_to_current_time()
-        # Replaced as a whole, so that a reader never sees half a number.
+        # Replaced atomically, so that a reader never sees half a number.
         temporary = self._path.with_suffix(f".{os.getpid()}")
         try:
             temporary.write_text(str(now))
             temporary.replace(self._path)
         except OSError as exc:
-            # A full disk must not stop the worker; its health check will tell.
+            # A full disk must not stop the worker; its health check will fail instead.
             logger.warning("heartbeat_not_written", extra={"error": type(exc).__name__})

@@ -1,7 +1,7 @@
 """`python -m uploader.liveness`: the container's health check.
 
-A container is asked every few seconds, and may have a quarter of a vCPU: this starts no Django,
-which takes more than a second of one, and imports nothing of ours.
+It runs every few seconds in a container that may have a quarter of a vCPU. So it does not start
+Django, which alone takes more than a second there, and imports nothing from this project.
 """
 
 import argparse
@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-#: Seconds. The worker says each second that all of it goes on, and says nothing once a part has
-#: been silent for a minute (uploader/heartbeat.py): a stuck one shows after a minute and a half.
+#: Oldest heartbeat, in seconds, of a healthy worker. The worker writes one each second, and stops
+#: once a part has not beaten for 60 s (uploader/heartbeat.py). So a stuck part shows after 90 s.
 MAX_AGE: Final = 30.0
 
-#: Where the file is when UPLOADER_HEARTBEAT_FILE says nothing else.
+#: The heartbeat file unless UPLOADER_HEARTBEAT_FILE is set.
 DEFAULT_FILE: Final = Path(__file__).resolve().parents[1] / "var" / "uploader-heartbeat"
 
 HELP: Final = (
-    "Exit 0 when all parts of the uploader on this machine go on, else 1: when a receive, an "
-    "upload or a thread is stuck, or the process is."
+    "Exit 0 while all parts of the uploader on this machine make progress; exit 1 when a receive, "
+    "an upload, a thread or the whole process is stuck, or when no uploader is running."
 )
 
 
@@ -30,31 +30,31 @@ class Verdict(NamedTuple):
 
 
 def age(path: Path) -> float | None:
-    """Return the seconds since the heartbeat was written, or None when there is none to read."""
+    """Return the seconds since the last heartbeat, or None when there is no valid one."""
     try:
         seconds = time.monotonic() - float(path.read_text())
     except (OSError, ValueError):
         return None
-    # From before the host was started anew.
+    # Negative: written before the host was rebooted.
     return seconds if seconds >= 0 else None
 
 
 def look(path: Path, max_age: float = MAX_AGE) -> Verdict:
-    """Say whether the heartbeat in `path` is at most `max_age` seconds old."""
+    """Return whether the heartbeat in `path` is at most `max_age` seconds old, with a text."""
     seconds = age(path)
     if seconds is None:
         return Verdict(False, f"No uploader is running here: {path} has no heartbeat.")
-    return Verdict(seconds <= max_age, f"The uploader's last sign of life was {seconds:.0f} s ago.")
+    return Verdict(seconds <= max_age, f"The uploader's last heartbeat was {seconds:.0f} s ago.")
 
 
 def add_max_age(parser: argparse.ArgumentParser) -> None:
-    """Add the one option that the health check and the command `check_uploader` take."""
+    """Add the option that the health check and the command `check_uploader` share."""
     parser.add_argument(
         "--max-age",
         type=float,
         default=MAX_AGE,
         metavar="SECONDS",
-        help="how long ago the last sign of life may be (default: %(default)s)",
+        help="highest age of the last heartbeat (default: %(default)s)",
     )
 
 

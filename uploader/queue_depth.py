@@ -1,4 +1,4 @@
-"""Tells Prometheus how long the queues are."""
+"""Reports the lengths of the queues to Prometheus."""
 
 import logging
 import threading
@@ -29,7 +29,7 @@ _STATES: "Final[dict[QueueAttributeNameType, str]]" = {
 
 
 class QueueDepthSampler:
-    """Sets `uploader_queue_messages` for the queue and, where given, its dead-letter queue."""
+    """Sets `uploader_queue_messages` for the queue and, if configured, the dead-letter queue."""
 
     def __init__(self) -> None:
         self._client: SQSClient = aws.client(
@@ -50,13 +50,13 @@ class QueueDepthSampler:
             try:
                 self.sample()
             except Exception:
-                # An error that nobody foresaw must not end the thread: old numbers would stand.
+                # An unexpected error must not end the thread: the metric would keep old numbers.
                 logger.exception("queue_depth_failed_unexpectedly")
             if self._stop.wait(INTERVAL):
                 return
 
     def sample(self) -> None:
-        """Ask for both queues once. A queue that cannot be asked has no value, not an old one."""
+        """Sample both queues once. If a queue does not answer, its value is NaN, not an old one."""
         for name, url in (
             ("messages", settings.SQS_QUEUE_URL),
             ("dead_letters", settings.SQS_DLQ_URL),
@@ -77,5 +77,5 @@ class QueueDepthSampler:
                 "queue_depth_unknown", extra={"queue": name, "error": type(exc).__name__}
             )
             return {}
-        # An answer that was cut short is success to botocore, but holds nothing.
+        # botocore takes a truncated answer for success, but it holds no attributes.
         return answer.get("Attributes", {})

@@ -1,4 +1,4 @@
-"""A stop that takes too long is ended: nothing is lost by it, and a container would be killed."""
+"""Ends the process when a stop takes too long, before ECS would kill it. No message is lost."""
 
 import logging
 import os
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from typing import Final
 
 from cpsite.audit.recorder import recorder
-from uploader.outage import NOTICE_SECONDS
+from uploader.backoff import NOTICE_SECONDS
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-#: Seconds of a stop that the audit events in memory are worth.
+#: Seconds of a stop that are reserved for writing the audit events in memory.
 _AUDIT_SECONDS: Final = 1.5
 
 
 class StopDeadline:
     """Ends the process `seconds` after `worker` was asked to stop, unless it has finished.
 
-    What is in hand then is not deleted, and SQS delivers it again after its visibility timeout.
+    SQS delivers the messages in flight again after their visibility timeout.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class StopDeadline:
         self._seconds = seconds
         self._end = end
         self._finished = threading.Event()
-        # Not started at the signal: its handler may do little.
+        # Started with the worker, not by the signal handler, which must do little.
         self._thread = threading.Thread(target=self._run, name="stop-deadline", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def finished(self) -> None:
-        """Say that the worker has finished in time."""
+        """Report that the worker has finished in time."""
         self._finished.set()
         self._thread.join()
 
@@ -52,6 +52,6 @@ class StopDeadline:
         until = time.monotonic() + self._seconds - 2 * _AUDIT_SECONDS
         if self._finished.wait(until - time.monotonic()):
             return
-        logger.error("stop_took_too_long", extra={"in_hand": self._worker.in_hand})
+        logger.error("stop_took_too_long", extra={"in_flight": self._worker.in_flight})
         recorder.close(_AUDIT_SECONDS)
         self._end(0)

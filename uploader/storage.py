@@ -1,48 +1,58 @@
-"""Where messages are stored, and under which key."""
+"""Where and under which keys messages are stored, and which errors are final."""
 
-import re
-import threading
-from collections.abc import Mapping
-from datetime import timedelta
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
+from datetime import datetime
+from typing import Final
 
-import obstore
-from boto3 import Session
-from botocore.config import Config
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import BaseError
-from obstore.store import S3Store
-from storages.backends.s3 import S3Storage
 
-from cpsite import __version__
-from cpsite.message import CONTENT_TYPE, Message
+from cpsite.message import Message
+from cpsite.storage import MessageS3Storage
 
-if TYPE_CHECKING:
-    from obstore.store import S3Config
+#: Error codes of S3, or the HTTP status if there is no code, that a retry would get again. Any
+#: other error (5xx, throttling, no connection, expired credentials, a missing bucket, a full disk)
+#: concerns the storage and is temporary (AWS: S3 API reference, "List of error codes").
+_REFUSALS: Final = {
+    "AccessDenied",
+    "EntityTooLarge",
+    "InvalidArgument",
+    "InvalidRequest",
+    "InvalidTag",
+    "KeyTooLongError",
+    "MetadataTooLarge",
+    "MethodNotAllowed",
+    "400",
+    "403",
+    "405",
+    "413",
+}
 
 
 class StoredElsewhereError(Exception):
-    """The storage chose another name than the key, so a redelivery would make a second object."""
+    """The storage used another name than the key. A redelivery would create a second object."""
+
+
+def object_directory(accepted_at: datetime) -> str:
+    """Return the key prefix of a day's objects: `messages/2026/11/23/`.
+
+    The day is the day of acceptance in UTC, not the day of storing: see `object_key`.
+    """
+    return f"{settings.S3_PREFIX}{accepted_at:%Y/%m/%d}/"
 
 
 def object_key(message: Message) -> str:
     """Return the key of a message's object: `messages/2026/11/23/<message_id>.json`.
 
-    It follows from what the message itself carries, so that each delivery of it writes the same
-    object, whenever that is. It holds no text that a client has chosen.
+    It depends only on the message, so that every delivery writes the same object, at any time. It
+    holds no text from a client.
     """
-    return f"{settings.S3_PREFIX}{message.accepted_at:%Y/%m/%d}/{message.message_id}.json"
+    return f"{object_directory(message.accepted_at)}{message.message_id}.json"
 
 
 def store(key: str, body: bytes) -> None:
-    """Write one object. When this returns, the storage has acknowledged it.
+    """Write one object. Return once the storage has acknowledged it.
 
     Raises ClientError, BotoCoreError or OSError.
     """
@@ -58,131 +68,14 @@ def warm_up() -> None:
         storage.put_store()
 
 
-class StorageUnreachable(OSError):
-    """There was no answer of S3: no connection, or none in time."""
+def is_refusal(exc: Exception) -> bool:
+    """Return whether the storage would refuse the same object again."""
+    return isinstance(exc, ClientError) and exc.response["Error"]["Code"] in _REFUSALS
 
 
-class MessageS3Storage(S3Storage):
-    """django-storages' S3Storage, but a save is one PutObject by obstore, on one client.
-
-    Its own way is made for large files: a boto3 resource and a transfer manager for each save, a
-    thread-local session, and an `Expect: 100-continue` round trip. obstore (Rust's object_store)
-    does a small write for a quarter of what the leanest one costs in boto3 (docs/adr/0008).
-    Reading, links and everything else stay as they are.
-
-    Credentials and endpoint come from where boto3 takes them, and boto3 refreshes the former.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._store_lock = threading.Lock()
-        self._store: S3Store | None = None
-
-    def put_store(self) -> S3Store:
-        """Return the client that all threads write with.
-
-        Raises NoCredentialsError, or ImproperlyConfigured for an object parameter that it does not
-        know.
-        """
-        with self._store_lock:
-            if self._store is None:
-                self._store = self._make_store()
-            return self._store
-
-    def _make_store(self) -> S3Store:
-        session = self._create_session()
-        if session.get_credentials() is None:
-            raise NoCredentialsError
-        endpoint, virtual_hosted = self._endpoint(session)
-        config = self.client_config
-        return S3Store(
-            self.bucket_name,
-            region=self.region_name,
-            virtual_hosted_style_request=virtual_hosted,
-            # The name that wins over whatever obstore finds in the environment.
-            config={"aws_endpoint_url_s3": endpoint, **_encryption(self.object_parameters)},
-            credential_provider=Boto3CredentialProvider(session, ttl=_CREDENTIALS_TTL),
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=config.connect_timeout),
-                "timeout": timedelta(seconds=config.read_timeout),
-                "user_agent": f"cpsite/{__version__}",
-            },
-            retry_config={
-                "max_retries": config.retries["total_max_attempts"] - 1,
-                "retry_timeout": timedelta(seconds=2 * config.read_timeout),
-                "backoff": {"max_backoff": timedelta(seconds=1)},
-            },
-        )
-
-    def _endpoint(self, session: Session) -> tuple[str, bool]:
-        """Return the bucket's endpoint as boto3 finds it, and whether the bucket is its host."""
-        client = session.client(
-            "s3",
-            region_name=self.region_name,
-            endpoint_url=self.endpoint_url,
-            use_ssl=self.use_ssl,
-            # In us-east-1 boto3 still takes the global name unless it is told not to.
-            config=Config(s3={"us_east_1_regional_endpoint": "regional"}),
-        )
-        endpoint = urlsplit(client.meta.endpoint_url)
-        # Elsewhere a bucket may have no name in DNS, and one with a dot has no certificate.
-        virtual_hosted = (endpoint.hostname or "").endswith(
-            _AWS_DOMAINS
-        ) and "." not in self.bucket_name
-        host = f"{self.bucket_name}.{endpoint.netloc}" if virtual_hosted else endpoint.netloc
-        return f"{endpoint.scheme}://{host}", virtual_hosted
-
-    def _save(self, name: str, content: File[bytes]) -> str:
-        key = self._normalize_name(name)
-        attributes = {"Content-Type": _CONTENT_TYPES.get(PurePath(name).suffix, CONTENT_TYPE)}
-        try:
-            obstore.put(
-                self.put_store(),
-                key,
-                content.read(),
-                attributes=attributes,
-                # Not split, and not conditional: a redelivery writes the same bytes once more.
-                use_multipart=False,
-            )
-        except (BaseError, OSError) as exc:
-            # Its texts quote the answer: neither the text nor the exception may reach a log.
-            raise _as_botocore_has_it(str(exc)) from None
-        return name
-
-
-#: What obstore holds credentials for. It asks again five minutes before, and botocore hands out
-#: none that end within ten.
-_CREDENTIALS_TTL: Final = timedelta(minutes=10)
-
-_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
-
-_CONTENT_TYPES: Final = {".gz": "application/gzip"}
-
-#: boto3's names of object parameters, and obstore's of the settings that mean the same.
-_ENCRYPTION: Final = {
-    "ServerSideEncryption": "server_side_encryption",
-    "SSEKMSKeyId": "sse_kms_key_id",
-    "BucketKeyEnabled": "sse_bucket_key_enabled",
-}
-
-
-def _encryption(object_parameters: Mapping[str, Any]) -> "S3Config":
-    if unknown := object_parameters.keys() - _ENCRYPTION.keys():
-        raise ImproperlyConfigured(
-            f"The messages storage cannot set {', '.join(sorted(unknown))}; "
-            f"object_parameters may hold {', '.join(_ENCRYPTION)}."
-        )
-    return cast("S3Config", {_ENCRYPTION[name]: value for name, value in object_parameters.items()})
-
-
-def _as_botocore_has_it(text: str) -> ClientError | StorageUnreachable:
-    """Return the error that boto3 would have raised, with S3's code and nothing else of its text.
-
-    obstore tells status and answer in its text alone (object_store 0.14: RetryError's Display).
-    """
-    if code := re.search(r"<Code>(\w{1,64})</Code>", text):
-        return ClientError({"Error": {"Code": code[1]}}, "PutObject")
-    if status := re.search(r"status code: (\d{3})", text):
-        return ClientError({"Error": {"Code": status[1]}}, "PutObject")
-    return StorageUnreachable("no answer of S3")
+def longest_write_seconds() -> float:
+    """Return the longest duration of one write in seconds, all S3 client attempts included."""
+    pauses = settings.S3_ATTEMPTS - 1
+    return float(
+        settings.S3_ATTEMPTS * settings.S3_TIMEOUT_SECONDS + pauses * settings.S3_BACKOFF_SECONDS
+    )

@@ -1,4 +1,4 @@
-"""Keeps SQS from delivering to others what this worker still has in hand."""
+"""Keeps SQS from delivering messages that are in flight here to other workers."""
 
 import logging
 import threading
@@ -6,36 +6,37 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cpsite.aws import describe
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
-from uploader.errors import describe
 from uploader.heartbeat import Heartbeat
-from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
+from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is in hand.
+#: Seconds between two checks of the messages in flight.
 INTERVAL: Final = 1.0
-#: Seconds after its receive at which a message is no longer kept: SQS does not allow more than
-#: 12 hours (AWS: "Amazon SQS message quotas").
+#: Seconds after its receive when a message is no longer extended: SQS allows at most 12 hours
+#: (AWS: "Amazon SQS message quotas").
 LONGEST_SECONDS: Final = 11 * 3600
 
 
 class VisibilityExtender:
-    """Hides messages in hand anew when half of the queue's visibility timeout has passed.
+    """Extends the visibility timeout of messages in flight each time half of it has passed.
 
-    `in_hand` tells what to keep. What leaves the hand, stored or given up, is no longer kept.
+    `in_flight` returns these messages. Once a message is stored or released, it is not extended.
     """
 
     def __init__(
         self,
         receiver: Receiver,
         *,
-        in_hand: Callable[[], Sequence[Delivery]],
+        in_flight: Callable[[], Sequence[Delivery]],
         heartbeat: Heartbeat,
     ) -> None:
         self._receiver = receiver
         self._heartbeat = heartbeat
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._timeout: int | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="visibility", daemon=True)
@@ -59,11 +60,11 @@ class VisibilityExtender:
         except QUEUE_FAILURES as exc:
             logger.warning("visibility_not_extended", extra={"error": describe(exc)})
         except Exception:
-            # An error that nobody foresaw must not end the thread.
+            # An unexpected error must not end the thread.
             logger.exception("visibility_failed_unexpectedly")
 
     def extend(self) -> None:
-        """Extend what is due. Raises one of QUEUE_FAILURES when SQS cannot be asked."""
+        """Extend the messages that are due. Raises one of QUEUE_FAILURES."""
         due = self._due(time.monotonic())
         if not due or self._timeout is None:
             return
@@ -83,12 +84,12 @@ class VisibilityExtender:
                 )
 
     def _due(self, now: float) -> list[Delivery]:
-        in_hand = self._in_hand()
-        if in_hand and self._timeout is None:
+        in_flight = self._in_flight()
+        if in_flight and self._timeout is None:
             self._timeout = self._receiver.visibility_timeout()
         return [
             delivery
-            for delivery in in_hand
+            for delivery in in_flight
             if self._timeout is not None
             and now - delivery.hidden_at > self._timeout / 2
             and now - delivery.received_at < LONGEST_SECONDS

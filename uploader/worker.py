@@ -1,44 +1,48 @@
 """The uploader's loop: receive, store in parallel, then acknowledge.
 
-Not Kombu's ConsumerMixin: that one acknowledges what it cannot decode, which on SQS deletes it;
-it stops on throttling (a ClientError); and it sleeps up to a second when the prefetch is full.
+It does not use Kombu's ConsumerMixin, which acknowledges messages that it cannot decode (on SQS
+that deletes them), stops on throttling (a ClientError), and sleeps up to a second when the prefetch
+limit is reached.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
-from cpsite.sqs_batch import BATCH_ENTRIES
+from cpsite.aws import describe
+from cpsite.queue.batch import BATCH_ENTRIES
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
 from uploader.acknowledger import Acknowledger
-from uploader.errors import describe
-from uploader.handling import Counts, Handler, decode
+from uploader.backoff import NOTICE_SECONDS, pause_seconds
+from uploader.handler import Counts, Handler, decode
 from uploader.heartbeat import Heartbeat, Pulse
+from uploader.in_flight import InFlight
 from uploader.layouts import Batch, Batcher, Part
-from uploader.outage import NOTICE_SECONDS, OUTAGE_FAILURES, pause_seconds
-from uploader.receiver import QUEUE_FAILURES, Delivery, Receiver
+from uploader.receiver import Receiver
+from uploader.storage_outage import OUTAGE_FAILURES
 from uploader.visibility import VisibilityExtender
 
 logger = logging.getLogger(__name__)
 
-#: With a batcher: batches whose messages may be in hand, the one that is being filled, one that is
-#: being written, and one between.
-BATCHES_IN_HAND: Final = 3
+#: With a batcher: batches whose messages may be in flight. One is filling, one is being written,
+#: and one is complete and waits for a thread.
+BATCHES_IN_FLIGHT: Final = 3
 
 
 class Worker:
     """Moves messages from the queue to the storage until it is stopped.
 
     `store(key, body)` writes one object and returns when the storage has it. At most `concurrency`
-    objects are being written at a time. Without a `batcher` each message is an object of its own,
-    and ten more for each receiver wait for a free thread; with one, messages gather in it, and
-    three batches of them are in hand at most. Each receiver has a thread, the first that of `run`.
-    With `max_messages` the worker stops after that many deliveries; with `drain` when a receive
-    comes back empty while none is in hand.
+    objects are written at the same time. Without a `batcher` each message is one object, and up to
+    ten more messages for each receiver wait for a free thread. With a `batcher` messages are
+    collected into batches, and at most three batches are in flight. Each receiver has its own
+    thread; the first uses the thread of `run`. With `max_messages` the worker stops after that many
+    deliveries; with `drain` it stops when a receive is empty and nothing is in flight.
     """
 
     def __init__(
@@ -57,31 +61,24 @@ class Worker:
         self._receivers = [receiver, *more_receivers]
         self._heartbeat = heartbeat
         self._batcher = batcher
-        self._capacity = (
-            concurrency + BATCH_ENTRIES * len(self._receivers)
-            if batcher is None
-            # Never so little that there would be no room for a receive beside a batch that fills.
-            else max(
-                BATCHES_IN_HAND * batcher.max_messages,
-                batcher.max_messages + BATCH_ENTRIES * len(self._receivers),
-            )
-        )
         self._max_messages = max_messages
         self._drain = drain
         self._stopping = False
         self._broken: Exception | None = None
         self._failed_receives = 0
-        #: What was received and not yet stored or given up, with the call that is to do it.
-        self._in_hand: dict[Delivery, Future[None] | None] = {}
-        self._bytes_in_hand = 0
-        self._changed = threading.Condition()
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="upload")
+        self._in_flight = _bounds(
+            concurrency,
+            batcher,
+            receivers=len(self._receivers),
+            undeleted=lambda: len(self._acknowledger),
+        )
         self._acknowledger = Acknowledger(
-            # Deleting takes as long as receiving, and both take ten at a time.
+            # A delete takes as long as a receive, and both handle ten messages per call.
             receiver,
             threads=len(self._receivers) + 1,
             heartbeat=heartbeat,
-            done=self._look_again,
+            done=self._in_flight.look_again,
         )
         self._handler = Handler(
             receiver=receiver,
@@ -92,7 +89,7 @@ class Worker:
             log_each=batcher is None,
         )
         self._visibility = VisibilityExtender(
-            receiver, in_hand=self._list_in_hand, heartbeat=heartbeat
+            receiver, in_flight=self._in_flight.deliveries, heartbeat=heartbeat
         )
         self._finished = threading.Event()
         self._flushing = threading.Thread(
@@ -100,10 +97,10 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Ask the worker to finish what it has begun and to return.
+        """Ask the worker to finish running uploads and to return.
 
-        Safe in a signal handler: it takes no lock, which the interrupted code might hold (that
-        is why there is no `threading.Event` here).
+        Safe in a signal handler: it takes no lock, which the interrupted code might hold. (A
+        `threading.Event` would take one.)
         """
         self._stopping = True
 
@@ -113,22 +110,22 @@ class Worker:
 
     @property
     def counts(self) -> Counts:
-        """What has been done so far."""
+        """The outcomes so far."""
         return self._handler.counts
 
     @property
-    def in_hand(self) -> int:
-        """How many messages are received and not yet stored or given back."""
-        return len(self._in_hand)
+    def in_flight(self) -> int:
+        """The number of messages received and not yet stored or returned to the queue."""
+        return len(self._in_flight)
 
     def run(self) -> Counts:
-        """Work until stopped, drained or at the limit; return what was done."""
+        """Work until stopped, drained or at the limit; return the outcomes."""
         self._heartbeat.start()
         self._acknowledger.start()
         self._visibility.start()
         self._flushing.start()
         others = [
-            threading.Thread(target=self._receive_aside, args=[receiver], name="receive")
+            threading.Thread(target=self._receive_in_thread, args=[receiver], name="receive")
             for receiver in self._receivers[1:]
         ]
         for thread in others:
@@ -152,43 +149,21 @@ class Worker:
                 if not self._receive(receiver, limit, pulse) and self._is_drained():
                     break
 
-    def _receive_aside(self, receiver: Receiver) -> None:
-        """Receive in a thread, whose unforeseen end is the end of the worker."""
+    def _receive_in_thread(self, receiver: Receiver) -> None:
+        """Receive in an extra thread. Its failure stops the whole worker."""
         try:
             self._receive_until_done(receiver)
         except Exception as exc:  # noqa: BLE001 - raised again by `run`
             self._broken = exc
             self._stopping = True
 
-    def _list_in_hand(self) -> list[Delivery]:
-        with self._changed:
-            return list(self._in_hand)
-
-    def _look_again(self) -> None:
-        """Wake whoever waits for room."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _is_full(self) -> bool:
-        most = self._capacity - BATCH_ENTRIES * len(self._receivers)
-        return (
-            len(self._in_hand) > most
-            or len(self._acknowledger) > self._capacity
-            or (
-                self._batcher is not None
-                and self._bytes_in_hand > BATCHES_IN_HAND * self._batcher.max_bytes
-            )
-        )
-
     def _wait_for_room(self, pulse: Pulse) -> int:
-        """Wait until messages can be taken; return how many to ask for, 0 for "no more"."""
+        """Wait until more messages fit; return how many to receive, 0 for none any more."""
         seen: object = None
-        with self._changed:
-            while self._is_full() and not self._stopping:
-                # Waiting is no sign of life: room comes from what others bring to its end.
-                if self._handler.outage.failures or seen != (seen := self._done_so_far()):
-                    pulse.beat()
-                self._changed.wait(timeout=NOTICE_SECONDS)
+        while not self._stopping and not self._in_flight.has_room(within=NOTICE_SECONDS):
+            # Beat only when other threads progress, or a stuck upload would look healthy.
+            if self._handler.outage.failures or seen != (seen := self._done_so_far()):
+                pulse.beat()
         limit = self._limit_in_outage(pulse)
         if self._stopping:
             return 0
@@ -201,9 +176,10 @@ class Worker:
         return counts.stored, counts.failed, counts.released, len(self._acknowledger)
 
     def _limit_in_outage(self, pulse: Pulse) -> int:
-        """Wait a while when the storage seems to be away; return how many messages to ask for.
+        """Return how many messages to receive, after a pause if the storage is unavailable.
 
-        Then one after each pause: should it be about the messages in hand, another one will tell.
+        In an outage that is one message per pause. If it can be stored, the storage works and the
+        messages in flight were the cause.
         """
         outage = self._handler.outage
         if not outage.is_on:
@@ -212,13 +188,13 @@ class Worker:
         return 1
 
     def _receive(self, receiver: Receiver, limit: int, pulse: Pulse) -> bool:
-        """Receive once and hand over what came; return whether anything did."""
+        """Receive once and submit the deliveries. Return False if the receive was empty."""
         pulse.beat()
         try:
             deliveries = receiver.receive(limit)
         except QUEUE_FAILURES as exc:
             self._back_off(exc, pulse)
-            return True  # not knowing is not the same as empty
+            return True  # a failed receive does not mean an empty queue
         self._failed_receives = 0
         metrics.receives_total.labels("messages" if deliveries else "empty").inc()
         oldest = min((delivery.sent_at for delivery in deliveries), default=time.time())
@@ -245,41 +221,36 @@ class Worker:
         self._sleep(delay, pulse)
 
     def _sleep(self, seconds: float, pulse: Pulse) -> None:
-        """Wait, but not longer than until a stop."""
+        """Wait, but return early at a stop."""
         until = time.monotonic() + seconds
         while not self._stopping and (left := until - time.monotonic()) > 0:
             pulse.beat()
             time.sleep(min(left, NOTICE_SECONDS))
 
     def _is_drained(self) -> bool:
-        """Whether to stop after an empty receive: what is in hand may yet come back."""
+        """Return whether to stop after an empty receive.
+
+        Messages in flight may still return to the queue, so all must be finished first.
+        """
         if not self._drain:
             return False
         self._submit_open_batches()
-        with self._changed:
-            if self._in_hand:
-                self._changed.wait(timeout=NOTICE_SECONDS)
-            return not self._in_hand
+        return self._in_flight.is_empty(within=NOTICE_SECONDS)
 
     def _submit(self, delivery: Delivery) -> None:
-        with self._changed:
-            # Under the lock, which whoever handles it needs in order to take it out again.
-            whole = self._batcher is None
-            self._in_hand[delivery] = (
-                self._executor.submit(self._handle, delivery) if whole else None
-            )
-            self._bytes_in_hand += len(delivery.body)
-            metrics.in_flight.set(len(self._in_hand))
-        if self._batcher is not None:
+        if self._batcher is None:
+            self._in_flight.add(delivery, lambda: self._executor.submit(self._handle, delivery))
+        else:
+            self._in_flight.add(delivery)
             self._add_to_batch(self._batcher, delivery)
 
     def _add_to_batch(self, batcher: Batcher, delivery: Delivery) -> None:
         part = decode(delivery)
         if part is None:
-            # In another thread, because it asks SQS for something.
+            # In another thread, because it calls SQS.
             self._executor.submit(self._handle_undecodable, delivery)
             return
-        # Its text is in the delivery, and need not be in memory twice while the batch fills.
+        # The delivery holds the text already. Do not keep it twice while the batch fills.
         slim = Part(delivery, replace(part.message, data={}))
         for batch in batcher.add(slim):
             self._submit_batch(batch)
@@ -287,12 +258,12 @@ class Worker:
     def _submit_batch(self, batch: Batch) -> None:
         try:
             self._executor.submit(self._handle_batch, batch)
-        except RuntimeError:  # the system has no thread to give: then by this one
+        except RuntimeError:  # no thread can be started, so use this one
             logger.exception("upload_thread_not_started")
             self._handle_batch(batch)
 
     def _flush_due_batches(self) -> None:
-        """Store batches whose time is up, until the worker has finished."""
+        """Submit batches that are due, until the worker has finished."""
         if self._batcher is None:
             return
         with self._heartbeat.thread("batches") as pulse:
@@ -310,42 +281,26 @@ class Worker:
         try:
             self._handler.leave_undecodable(delivery)
         finally:
-            self._left_hand([delivery])
+            self._in_flight.remove([delivery])
 
     def _handle(self, delivery: Delivery) -> None:
         try:
             self._handler.handle(delivery)
         finally:
-            self._left_hand([delivery])
+            self._in_flight.remove([delivery])
 
     def _handle_batch(self, batch: Batch) -> None:
         try:
             self._handler.handle_batch(batch)
         finally:
-            self._left_hand([part.delivery for part in batch.parts])
-
-    def _left_hand(self, deliveries: Sequence[Delivery]) -> None:
-        """Note that these are stored or given up."""
-        with self._changed:
-            for delivery in deliveries:
-                if delivery in self._in_hand:
-                    del self._in_hand[delivery]
-                    self._bytes_in_hand -= len(delivery.body)
-            metrics.in_flight.set(len(self._in_hand))
-            # Not for each: whoever waits, waits for room for a whole receive, or for the last one.
-            if not self._in_hand or not self._is_full():
-                self._changed.notify_all()
+            self._in_flight.remove([part.delivery for part in batch.parts])
 
     def _finish(self) -> None:
-        """Finish what is being stored and store open batches; after a stop, give back the rest."""
+        """Finish running uploads and store open batches. After a stop, release the rest first."""
         if self._stopping:
-            with self._changed:
-                in_hand = list(self._in_hand.items())
-            unstarted = [delivery for delivery, future in in_hand if future and future.cancel()]
-            self._left_hand(unstarted)
-            self._handler.release(unstarted)
+            self._handler.release(self._in_flight.cancel())
         self._finished.set()
-        # It may have taken a batch that it has not handed over yet.
+        # It may have removed a batch that it has not submitted yet.
         self._flushing.join()
         self._submit_open_batches()
         self._executor.shutdown(wait=True)
@@ -354,3 +309,21 @@ class Worker:
         for receiver in self._receivers:
             receiver.close()
         self._heartbeat.stop()
+
+
+def _bounds(
+    concurrency: int, batcher: Batcher | None, *, receivers: int, undeleted: Callable[[], int]
+) -> InFlight:
+    """Return an empty `InFlight` with the limits that `Worker` describes."""
+    receives = BATCH_ENTRIES * receivers
+    if batcher is None:
+        return InFlight(
+            max_messages=concurrency + receives, receivers=receivers, undeleted=undeleted
+        )
+    return InFlight(
+        # At least one filling batch and one full receive must fit.
+        max_messages=max(BATCHES_IN_FLIGHT * batcher.max_messages, batcher.max_messages + receives),
+        max_bytes=BATCHES_IN_FLIGHT * batcher.max_bytes,
+        receivers=receivers,
+        undeleted=undeleted,
+    )

@@ -7,7 +7,7 @@ class ValidatorConfig(AppConfig):
 
     def ready(self) -> None:
         from cpsite import checks as shared
-        from cpsite.health import readiness
+        from cpsite.web.health import readiness
         from validator import checks, publisher, tokens
 
         for check in (checks.check_tokens, checks.check_secret_key, checks.check_body_limit):

@@ -1,4 +1,4 @@
-"""What the validator cannot start without. See `cpsite/checks.py` for how checks are run."""
+"""Checks of the settings that the validator needs. `cpsite/checks.py` says how they are run."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,18 +6,18 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from cpsite.sqs import MESSAGE_BYTES
+from cpsite.queue.client import MESSAGE_BYTES
 from validator.tokens import InvalidTokens, parse_tokens
 
-#: Our envelope around a message, with room to spare: measured 400 bytes.
+#: Bytes reserved for the envelope around a message on the queue; about 400 were measured.
 _ENVELOPE_BYTES: Final = 2_048
-#: Text grows at most this much: two or four UTF-8 bytes become 6 or 12 of \\u escapes. The one
-#: exception, U+007F (DEL, six times), is left to the 413 of a message that is too long after all.
+#: Largest growth of text on the queue: two or four UTF-8 bytes become 6 or 12 bytes of \\u escapes.
+#: The one exception, U+007F (DEL), grows sixfold; a message that is too long then gets a 413.
 _GROWTH: Final = 3
 
 
 def check_tokens(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """cpsite.E001, E002: there must be a token, from one source, in a format that we read."""
+    """cpsite.E001, E002: tokens must be configured in one place and be valid."""
     if bool(settings.API_TOKENS) == bool(settings.API_TOKENS_PARAMETER):
         problem = "Both are set" if settings.API_TOKENS else "No API token is configured"
         return [
@@ -51,7 +51,7 @@ def check_secret_key(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[
 
 
 def check_body_limit(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """cpsite.E006: whatever passes the contract must fit into an SQS message."""
+    """cpsite.E006: a message that fits the contract must fit into an SQS message."""
     longest = (MESSAGE_BYTES - _ENVELOPE_BYTES) // _GROWTH
     if longest >= settings.MAX_BODY_BYTES:
         return []

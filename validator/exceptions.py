@@ -1,9 +1,10 @@
-"""What the API answers when it does not accept: one shape, with a stable code.
+"""Error answers of the API. All have the same shape and a stable code.
 
     {"code": "contract_broken", "detail": "…",
      "errors": {"data.field1": [{"code": "required", "detail": "…"}]}}
 
-`errors` is there for a broken contract only. Clients may rely on codes; texts are for people.
+Only a broken contract has `errors`. Clients may rely on the codes. The texts are for people and may
+change.
 """
 
 import logging
@@ -14,19 +15,36 @@ from typing import Any, Final
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
+from cpsite.web import errors
+
 logger = logging.getLogger(__name__)
 
-#: Seconds that a client is asked to wait when the queue is away.
+#: Retry-After of a 503, in seconds.
 RETRY_AFTER_SECONDS: Final = 5
 
 CONTRACT_BROKEN: Final = "contract_broken"
+INTERNAL_ERROR: Final = errors.INTERNAL_ERROR["code"]
+
+#: Codes of errors of a field, from DRF and from `validator/serializers.py`.
+FIELD_CODES: Final = (
+    "required",
+    "null",
+    "invalid",
+    "blank",
+    "max_length",
+    "null_characters_not_allowed",
+    "surrogate_characters_not_allowed",
+    "unknown",
+)
+#: Prefix of a field's error code in the reason of an audit event.
+REASON_OF_FIELD: Final = "contract_"
 
 
 class Unauthorized(exceptions.APIException):
-    """A 401. Not DRF's AuthenticationFailed: without an authenticator it turns that into a 403."""
+    """A 401. Without an authentication class DRF would turn its AuthenticationFailed into a 403."""
 
     status_code = status.HTTP_401_UNAUTHORIZED
-    # RFC 6750, section 3: a challenge without an error code where no token was presented.
+    # RFC 6750, section 3: without a token in the request, the challenge has no error code.
     auth_header = 'Bearer realm="cpsite"'
 
 
@@ -38,7 +56,7 @@ class TokenMissing(Unauthorized):
 
 
 class TokenUnknown(Unauthorized):
-    """The token is not one that we know, or is not a text, or body and header disagree."""
+    """The token is unknown or not a string, or body and header name different clients."""
 
     default_detail = "The token is not known."
     default_code = "token_unknown"
@@ -55,18 +73,18 @@ class BodyTooLarge(exceptions.APIException):
 
 
 class MessageTooLarge(exceptions.APIException):
-    """Within all limits, but full of characters that need several bytes each on the queue."""
+    """The message fits all limits, but its characters grow too long when encoded for SQS."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The message is longer on the queue than SQS takes. Shorten its fields."
+    default_detail = "The message, encoded for SQS, is over its size limit. Shorten the fields."
     default_code = "message_too_large"
 
 
 class LengthRequired(exceptions.APIException):
-    """A chunked body: its length is not known before it was read, and WSGI cannot tell its end."""
+    """A chunked body. Its length is unknown before it is read, and WSGI does not mark its end."""
 
     status_code = status.HTTP_411_LENGTH_REQUIRED
-    default_detail = "The request needs a Content-Length; chunked bodies are not taken."
+    default_detail = "The request needs a Content-Length; chunked bodies are not accepted."
     default_code = "length_required"
 
 
@@ -81,7 +99,7 @@ class NotAnObject(exceptions.ParseError):
 
 
 class ServiceUnavailable(exceptions.APIException):
-    """We cannot take the message now, and the client should come back with it."""
+    """A temporary failure on our side. The client should send the same request again later."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     wait = RETRY_AFTER_SECONDS
@@ -103,7 +121,7 @@ class IdempotencyKeyInvalid(exceptions.ParseError):
 
 
 class IdempotencyKeyReused(exceptions.APIException):
-    """The key stands for other data. To send these, the client needs another key."""
+    """The key was used for other data. To send this data, the client needs another key."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = "The Idempotency-Key was sent before, with other data."
@@ -111,49 +129,71 @@ class IdempotencyKeyReused(exceptions.APIException):
 
 
 class IdempotencyInProgress(exceptions.APIException):
-    """A request with this key is under way, or has just died."""
+    """Another request with this key is in progress, or has just failed without an answer."""
 
     status_code = status.HTTP_409_CONFLICT
-    default_detail = "A request with this Idempotency-Key is being served. Try again."
+    default_detail = "A request with this Idempotency-Key is in progress. Try again."
     default_code = "idempotency_in_progress"
     wait = 1
 
 
 class IdempotencyUnavailable(ServiceUnavailable):
-    """Without the database nobody knows what the key stands for, and a guess may be a second."""
+    """The database that holds keys is unreachable. Accepting could create a second message."""
 
     default_detail = "The Idempotency-Key cannot be checked at the moment. Send the message again."
     default_code = "idempotency_unavailable"
 
 
+#: Every refusal of `POST /`, except a broken contract and an internal error. Add a new one here
+#: first: metrics, the OpenAPI document and docs/api.md follow from it.
+REFUSALS: Final[tuple[type[exceptions.APIException], ...]] = (
+    MalformedJSON,
+    NotAnObject,
+    IdempotencyKeyInvalid,
+    TokenMissing,
+    TokenUnknown,
+    exceptions.NotAcceptable,
+    IdempotencyInProgress,
+    LengthRequired,
+    BodyTooLarge,
+    MessageTooLarge,
+    exceptions.UnsupportedMediaType,
+    IdempotencyKeyReused,
+    exceptions.Throttled,
+    QueueUnavailable,
+    IdempotencyUnavailable,
+    TokenCheckUnavailable,
+)
+
+
 def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
-    """Turn an exception into our error shape; an unforeseen one into a 500 that tells nothing."""
+    """Return the error answer to `exc`. An unexpected exception is a 500 without details."""
     if not isinstance(exc, exceptions.APIException):
         logger.error("request_failed", exc_info=exc)
-        exc = exceptions.APIException("Something went wrong on our side.", code="internal_error")
+        exc = exceptions.APIException(errors.INTERNAL_ERROR["detail"], code=INTERNAL_ERROR)
     return Response(body(exc), status=exc.status_code, headers=_headers(exc))
 
 
 def code_of(exc: exceptions.APIException) -> str:
-    """Return the stable code that an answer to `exc` carries."""
+    """Return the stable code of the answer to `exc`."""
     if isinstance(exc, exceptions.ValidationError):
         return CONTRACT_BROKEN
     return str(getattr(exc.detail, "code", exc.default_code))
 
 
 def reason_of(exc: exceptions.APIException) -> str:
-    """Return the audit log's reason: the code, and for a broken contract what broke it first.
+    """Return the reason for the audit log: the code or, for a broken contract, the first error's.
 
-    Codes only, never a field's name: a client chooses those of unknown fields.
+    It never contains a field's name, because a client chooses the names of unknown fields.
     """
     if not isinstance(exc, exceptions.ValidationError):
         return code_of(exc)
     first = next(_field_errors(exc.detail))
-    return f"contract_{first[1][0]['code']}"
+    return f"{REASON_OF_FIELD}{first[1][0]['code']}"
 
 
 def body(exc: exceptions.APIException) -> dict[str, Any]:
-    """Return the JSON that answers `exc`."""
+    """Return the JSON body of the answer to `exc`."""
     if not isinstance(exc, exceptions.ValidationError):
         return {"code": code_of(exc), "detail": str(exc.detail)}
     return {
@@ -164,23 +204,23 @@ def body(exc: exceptions.APIException) -> dict[str, Any]:
 
 
 def _field_errors(detail: Any, path: str = "") -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Flatten DRF's nested errors into `data.field1`-style names."""
+    """Yield DRF's nested errors by flat names such as `data.field1`."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             printable = _printable(name)
             below = f"{path}.{printable}" if path else printable
-            yield from _field_errors(inner, path if _is_of_the_whole(name, inner) else below)
+            yield from _field_errors(inner, path if _is_of_whole_object(name, inner) else below)
     else:
         yield path, [{"code": str(error.code), "detail": str(error)} for error in detail]
 
 
-def _is_of_the_whole(name: str, errors: Any) -> bool:
-    """Whether this is DRF's name for errors of a whole object, and not a client's for a field."""
+def _is_of_whole_object(name: str, errors: Any) -> bool:
+    """Return whether `name` is DRF's key for errors of the whole object, not a client's field."""
     return name == "non_field_errors" and errors[0].code != "unknown"
 
 
 def _printable(name: str) -> str:
-    """Return a field's name as it can be sent: half a character (a lone surrogate) cannot."""
+    """Return a field's name with lone surrogates escaped, which UTF-8 cannot encode."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,12 +1,13 @@
-"""A retried request is one message: the Idempotency-Key header.
+"""The Idempotency-Key header: a request and its retries create only one message.
 
-After the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key):
-the first request with a key claims it; what comes with it later is answered with the first one's
-message, or told that it is under way (409) or belongs to other data (422). A unique constraint of
-the database decides who is first, so that it holds for all processes and hosts.
+It follows the IETF draft "The Idempotency-Key HTTP Header Field"
+(draft-ietf-httpapi-idempotency-key). The first request with a key claims it. Later requests with
+the key get the message of the first one; a 409 while the first one is in progress; or a 422 if
+their data differs. The database decides which request was first, by a unique constraint, so this
+holds across all processes and hosts.
 
-A claim whose request has died is taken over when its time is up. The message is then published
-once more under the same id and time of acceptance, which is the same object in S3.
+If a request dies, its claim expires and a later request takes it over. That request publishes the
+message again with the same id and time of acceptance, which is the same object in S3.
 """
 
 import json
@@ -25,6 +26,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 
 from cpsite.message import Message
+from validator.circuit_breaker import CircuitBreaker
 from validator.exceptions import (
     IdempotencyInProgress,
     IdempotencyKeyInvalid,
@@ -32,27 +34,26 @@ from validator.exceptions import (
     IdempotencyUnavailable,
 )
 from validator.models import IdempotencyRecord, in_seconds
-from validator.outage import Outage
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Printable ASCII, as it is or as the string of the draft (RFC 8941, section 3.3.3).
+#: Printable ASCII, bare or as the quoted string of the draft (RFC 8941, section 3.3.3).
 _KEY: Final = re.compile(r'("?)([\x21\x23-\x7e]{1,255})\1')
-#: Seconds that a claim outlives the longest publish.
+#: Seconds between the longest publish and the expiry of a claim.
 _MARGIN_SECONDS: Final = 5.0
-#: Longest time in seconds that the database may take before another request tries it.
+#: Longest duration, in seconds, of a trial call to the database (see `CircuitBreaker`).
 _DATABASE_SECONDS: Final = 15.0
-#: Seconds between two deletions of what has expired, in each process that is given keys.
+#: Seconds between two deletions of expired records, in each process that receives keys.
 PRUNE_INTERVAL: Final = 60.0
 PRUNE_BATCH: Final = 1_000
-#: Tries to claim a key whose record vanishes or changes hands at the same moment.
+#: Attempts to claim a key whose record is deleted or claimed by others at the same time.
 _ATTEMPTS: Final = 3
 
 
 def read_key(header: str | None) -> str | None:
-    """Return the key of an Idempotency-Key header, or None where there is no header.
+    """Return the key in an Idempotency-Key header, or None without a header.
 
     Raises IdempotencyKeyInvalid.
     """
@@ -66,30 +67,30 @@ def read_key(header: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key, and the message that it stands for from now on."""
+    """A claimed key, and the message that belongs to it from now on."""
 
     record_id: int
     message: Message
-    #: True when SQS has the message already, by an earlier request.
+    #: True when SQS already has the message, from an earlier request.
     is_repeat: bool = False
 
     def confirm(self) -> None:
-        """Note that SQS has the message."""
+        """Record that SQS has the message."""
         self._update(is_queued=True)
 
     def release(self) -> None:
-        """Let the next request with the key try again at once."""
+        """End the claim, so that the next request with the key can retry at once."""
         self._update(claimed_until=in_seconds(0))
 
     def _update(self, **changes: object) -> None:
-        """Change the record. A failure is logged: the claim ends by itself when its time is up."""
+        """Update the record. A failure is only logged, because the claim expires by itself."""
         records = IdempotencyRecord.objects.filter(
-            # Not by the id alone: after its time another message may have the key.
+            # The id is not enough: once the key has expired, it may belong to another message.
             id=self.record_id,
             message_id=self.message.message_id,
         )
         try:
-            _ask(lambda: records.update(**changes))
+            _query(lambda: records.update(**changes))
         except IdempotencyUnavailable:
             logger.warning(
                 "idempotency_not_noted", extra={"message_id": str(self.message.message_id)}
@@ -97,15 +98,15 @@ class Claim:
 
 
 def claim(key: str, message: Message) -> Claim:
-    """Claim a client's key for `message`, or find out what it stands for already.
+    """Claim a client's key for `message`, or return the message that already belongs to it.
 
-    The claim's message is the one to publish, which may be that of an earlier request. Raises
+    Publish the claim's message, which may be the message of an earlier request. Raises
     IdempotencyKeyReused, IdempotencyInProgress or IdempotencyUnavailable.
     """
     pruner.prune_aside()
     values = _values(key, message)
     for _ in range(_ATTEMPTS):
-        found = _ask(lambda: _insert(values) or _find(values))
+        found = _query(lambda: _insert(values) or _find(values))
         if isinstance(found, int):
             return Claim(found, message)
         if found is not None and (claimed := _settle(found, values, message)):
@@ -114,7 +115,7 @@ def claim(key: str, message: Message) -> Claim:
 
 
 def _values(key: str, message: Message) -> dict[str, Any]:
-    """Return the record's fields, as the first request with a key writes them."""
+    """Return the fields of the record that the first request with a key writes."""
     return {
         "client": message.client,
         "key_sha256": sha256(key.encode()).hexdigest(),
@@ -128,7 +129,7 @@ def _values(key: str, message: Message) -> dict[str, Any]:
 
 
 def _insert(values: Mapping[str, Any]) -> int | None:
-    """Return the id of a new record, or None when the key has one."""
+    """Create a record and return its id, or None if the key already has one."""
     record = IdempotencyRecord(**values)
     try:
         record.save(force_insert=True)
@@ -143,12 +144,12 @@ def _find(values: Mapping[str, Any]) -> IdempotencyRecord | None:
 
 
 def _settle(found: IdempotencyRecord, values: Mapping[str, Any], message: Message) -> Claim | None:
-    """Claim a key that has a record; None when another request was quicker.
+    """Claim a key that has a record. Return None if another request was faster.
 
     Raises IdempotencyKeyReused, IdempotencyInProgress or IdempotencyUnavailable.
     """
     if found.is_expired:
-        return Claim(found.pk, message) if _ask(lambda: found.start_afresh(values)) else None
+        return Claim(found.pk, message) if _query(lambda: found.start_afresh(values)) else None
     if found.data_sha256 != values["data_sha256"]:
         raise IdempotencyKeyReused
     first = replace(message, message_id=found.message_id, accepted_at=found.accepted_at)
@@ -156,49 +157,50 @@ def _settle(found: IdempotencyRecord, values: Mapping[str, Any], message: Messag
         return Claim(found.pk, first, is_repeat=True)
     if found.is_claimed:
         raise IdempotencyInProgress
-    return Claim(found.pk, first) if _ask(lambda: found.take_over(values)) else None
+    return Claim(found.pk, first) if _query(lambda: found.take_over(values)) else None
 
 
-def _ask(question: Callable[[], T]) -> T:
-    """Ask the database. Raises IdempotencyUnavailable, at once while it is known to be away."""
-    if not _outage().may_try():
+def _query(query: Callable[[], T]) -> T:
+    """Run a query. Raises IdempotencyUnavailable: at once while the circuit breaker is open."""
+    if not _breaker().may_try():
         raise IdempotencyUnavailable
     try:
-        answer = question()
+        answer = query()
     except django.db.Error as exc:
-        _outage().failed()
+        _breaker().failed()
         raise IdempotencyUnavailable from exc
     finally:
-        # To the pool: what follows may wait for SQS. Inside a transaction we are in a test.
+        # Back to the pool, because the request may wait for SQS next. Only tests run this
+        # in a transaction.
         if not connection.in_atomic_block:
             connection.close()
-    _outage().succeeded()
+    _breaker().succeeded()
     return answer
 
 
 @cache
-def _outage() -> Outage:
-    return Outage(longest_try_seconds=_DATABASE_SECONDS)
+def _breaker() -> CircuitBreaker:
+    return CircuitBreaker(longest_try_seconds=_DATABASE_SECONDS)
 
 
 class Pruner:
-    """Deletes records whose time is over, now and then, beside the requests."""
+    """Deletes expired records from time to time, in a thread beside the requests."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._next = clock() + PRUNE_INTERVAL
 
     def prune_aside(self) -> None:
-        """Start to delete when it is time."""
+        """Start a deletion in a thread if one is due."""
         now = self._clock()
         if now >= self._next:
             self._next = now + PRUNE_INTERVAL
             threading.Thread(target=self.prune, name="idempotency", daemon=True).start()
 
     def prune(self) -> None:
-        """Delete all that has expired, in batches that lock few rows for a short time."""
+        """Delete all expired records, in batches that lock few rows for a short time."""
         try:
-            while _ask(lambda: IdempotencyRecord.objects.prune_batch(PRUNE_BATCH)) == PRUNE_BATCH:
+            while _query(lambda: IdempotencyRecord.objects.prune_batch(PRUNE_BATCH)) == PRUNE_BATCH:
                 pass
         except IdempotencyUnavailable:
             logger.warning("idempotency_not_pruned")

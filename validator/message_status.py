@@ -1,8 +1,7 @@
-"""`GET /messages/<message_id>/`: what has become of a client's message."""
+"""`GET /messages/<message_id>/`: the status of a client's message."""
 
 import logging
 import time
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,48 +12,46 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cpsite.audit.history import MessageHistory, read_history
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
-from validator import metrics
-from validator.bearer import bearer_token
-from validator.exceptions import ServiceUnavailable, TokenMissing, Unauthorized, reason_of
-from validator.serializers import owner_of
-from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip
+from cpsite.moments import rfc3339
+from cpsite.web.client_address import source_ip
+from validator import accounting
+from validator.authentication import bearer_token, client_of, missing
+from validator.exceptions import ServiceUnavailable, Unauthorized
+from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
 logger = logging.getLogger(__name__)
 
 
 class MessageUnknown(exceptions.NotFound):
-    """No such message, or somebody else's: who asks learns no difference."""
+    """The message does not exist or is another client's. The answer is the same for both."""
 
-    default_detail = "No message of yours with this id is known. A new one may take a second."
+    default_detail = "You have no message with this id. A new one may take a second to appear."
     default_code = "message_unknown"
 
 
 class StatusUnavailable(ServiceUnavailable):
-    default_detail = "The audit log cannot be asked at the moment. Messages are taken all the same."
+    default_detail = "The audit log is unavailable at the moment. Messages are still accepted."
     default_code = "status_unavailable"
 
 
 class MessageStatusView(APIView):
-    """What the audit log knows of a message: whether it is queued, stored, or failed last time.
+    """The status of a message by the audit log: queued, stored, or failed at the last attempt.
 
-    With the token of the client that sent it, as a header (Authorization: Bearer …). The audit log
-    is written beside the path of the messages: it is up to a second behind, and may have lost an
-    event with a killed process.
+    It needs the token of the client that sent the message, in a header (Authorization: Bearer …).
+    The audit log is written in the background. It is up to a second behind, and a killed process
+    may have lost an event.
     """
 
-    #: Name of the client, once a token has told it.
+    #: Name of the client, set once its token is known.
     client = ""
 
     def get(self, request: Request, message_id: UUID) -> Response:
-        """Tell what has become of one message."""
+        """Return the status of one message."""
         self.started = time.perf_counter()
         token = bearer_token(request)
         if token is None:
-            metrics.tokens_total.labels("missing").inc()
-            raise TokenMissing("A token is required, as a Bearer token.")
-        self.client = owner_of(token)
+            raise missing("A token is required, as a Bearer token.")
+        self.client = client_of(token)
         demand(ClientThrottle(), request, self)
         try:
             history = read_history(message_id)
@@ -63,37 +60,26 @@ class MessageStatusView(APIView):
             raise StatusUnavailable from exc
         if history is None or history.client != self.client:
             raise MessageUnknown
-        return Response(_told(history), headers={"Cache-Control": "no-store"})
+        return Response(_answer(history), headers={"Cache-Control": "no-store"})
 
     def handle_exception(self, exc: Exception) -> Response:
         if not self.client:
-            answer = limit_strangers(exc, self.request, self)
+            answer = limit_unauthenticated(exc, self.request, self)
             if answer is exc and isinstance(exc, Unauthorized):
-                self._account_refused(exc)
+                accounting.status_refused(
+                    exc,
+                    source_ip=source_ip(self.request),
+                    duration_ms=round((time.perf_counter() - self.started) * 1000),
+                )
             exc = answer
         return super().handle_exception(exc)
 
-    def _account_refused(self, exc: Unauthorized) -> None:
-        """Leave a trace of who guesses at tokens here rather than at `POST /`."""
-        recorder.record(
-            AuditEvent(
-                kind=Kind.REFUSED,
-                source_ip=source_ip(self.request),
-                reason=reason_of(exc),
-                duration_ms=round((time.perf_counter() - self.started) * 1000),
-            )
-        )
 
-
-def _told(history: MessageHistory) -> dict[str, Any]:
+def _answer(history: MessageHistory) -> dict[str, Any]:
     return {
         "message_id": str(history.message_id),
         "status": history.status.value,
-        "accepted_at": _moment(history.accepted_at),
-        "stored_at": _moment(history.stored_at),
+        "accepted_at": rfc3339(history.accepted_at),
+        "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" if moment else None

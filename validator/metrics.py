@@ -1,35 +1,26 @@
 """The validator's own metrics; HTTP metrics are django-prometheus's.
 
-All label values are there from the start, at 0: Prometheus sees no increase in a series that is
-born with its first event.
+All label values are set to 0 at the start: Prometheus sees no increase in a series that begins with
+its first event.
 """
 
 from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-#: Codes of answers that did not accept a message, for reasons of the request and of ours.
+from validator import exceptions
+from validator.exceptions import CONTRACT_BROKEN, FIELD_CODES, INTERNAL_ERROR
+
+_SERVER_ERROR: Final = 500
+
+#: Results of `messages_total` for refused requests (4xx), and for failures on our side (5xx).
 REFUSALS: Final = (
-    "malformed_json",
-    "not_an_object",
-    "contract_broken",
-    "idempotency_key_invalid",
-    "token_missing",
-    "token_unknown",
-    "not_acceptable",
-    "idempotency_in_progress",
-    "length_required",
-    "body_too_large",
-    "message_too_large",
-    "unsupported_media_type",
-    "idempotency_key_reused",
-    "throttled",
+    CONTRACT_BROKEN,
+    *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code < _SERVER_ERROR),
 )
 FAILURES: Final = (
-    "queue_unavailable",
-    "tokens_unavailable",
-    "idempotency_unavailable",
-    "internal_error",
+    INTERNAL_ERROR,
+    *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code >= _SERVER_ERROR),
 )
 
 tokens_total = Counter(
@@ -39,27 +30,26 @@ tokens_total = Counter(
 )
 messages_total = Counter(
     "validator_messages_total",
-    "Requests to POST / by result: accepted, repeated (by its key), or the code of the refusal.",
+    "Requests to POST / by result: accepted, repeated (same key), or the code of the error.",
     ["result"],
 )
 contract_errors_total = Counter(
     "validator_contract_errors_total",
-    "Requests that broke the contract, by what broke it first: required, blank, null, invalid, "
-    "unknown, max_length, null_characters_not_allowed, surrogate_characters_not_allowed.",
+    f"Requests that broke the contract, by the first error: {', '.join(FIELD_CODES)}.",
     ["reason"],
 )
 worker_exits_total = Counter(
     "validator_worker_exits_total",
-    "gunicorn processes that have ended, for whatever reason; each is replaced.",
+    "gunicorn workers that have exited, for any reason. Each is replaced.",
 )
 publish_batch_size = Histogram(
     "validator_publish_batch_size",
-    "Messages that shared one send to SQS, of the ten it takes at most.",
+    "Messages in one send to SQS, at most ten.",
     buckets=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
 )
 publish_seconds = Histogram(
     "validator_publish_seconds",
-    "Time from handing a message to the publisher to SQS's confirmation or the failure.",
+    "Time to publish a message, until SQS confirms it or the publish fails.",
     ["result"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
@@ -68,16 +58,7 @@ for _result in ("valid", "missing", "unknown", "unavailable"):
     tokens_total.labels(_result)
 for _result in ("accepted", "repeated", *REFUSALS, *FAILURES):
     messages_total.labels(_result)
-for _reason in (
-    "required",
-    "blank",
-    "null",
-    "invalid",
-    "unknown",
-    "max_length",
-    "null_characters_not_allowed",
-    "surrogate_characters_not_allowed",
-):
+for _reason in FIELD_CODES:
     contract_errors_total.labels(_reason)
 for _result in ("ok", "failed"):
     publish_seconds.labels(_result)

@@ -1,4 +1,4 @@
-"""What a client's Idempotency-Key stands for, so that a retried request is one message."""
+"""Maps each client's Idempotency-Key to its message, so that a retry creates no second one."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,34 +9,34 @@ from django.db.models.functions import Now
 
 
 class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
-    """All times are compared by the database's clock: hosts may disagree about theirs."""
+    """Compares all times by the database's clock, because the clocks of hosts may differ."""
 
     def with_now(self) -> "IdempotencyRecordQuerySet":
         """Add the database's time to each record, as `now`."""
         return self.annotate(now=Now())  # type: ignore[no-redef] # declared for its readers
 
     def prune_batch(self, limit: int) -> int:
-        """Delete up to `limit` records whose time is over; return how many."""
+        """Delete up to `limit` expired records; return how many."""
         ids = self.filter(expires_at__lte=Now()).order_by("expires_at").values_list("id", flat=True)
         return self.filter(id__in=list(ids[:limit])).delete()[0]
 
 
 class IdempotencyRecord(models.Model):
-    """The first request with a key, and the message that it became.
+    """The first request with a key, and the message that it created.
 
-    Holds no key and no content, but digests of both.
+    It holds digests of the key and of the content, never the originals.
     """
 
     client = models.CharField(max_length=64)
     key_sha256 = models.CharField(max_length=64)
-    #: Of the fields that came with the key.
+    #: Digest of the fields of the request.
     data_sha256 = models.CharField(max_length=64)
     message_id = models.UUIDField()
-    #: Of the message, which is published with the same time whichever try of it succeeds.
+    #: When the message was accepted. A retry publishes it with the same time.
     accepted_at = models.DateTimeField()
     #: Whether SQS has confirmed the message.
     is_queued = models.BooleanField(default=False)
-    #: Until when one request may be at work on it; then another one may.
+    #: Until then, one request has the key to itself. Afterwards another may take it over.
     claimed_until = models.DateTimeField()
     expires_at = models.DateTimeField()
 
@@ -44,7 +44,7 @@ class IdempotencyRecord(models.Model):
 
     class Meta:
         constraints = [
-            # What makes two concurrent requests one message, whichever hosts they reach.
+            # Ensures one message for concurrent requests, on whichever hosts they arrive.
             models.UniqueConstraint(fields=["client", "key_sha256"], name="idempotency_key"),
         ]
         indexes = [models.Index(fields=["expires_at"], name="idempotency_expiry")]
@@ -61,18 +61,18 @@ class IdempotencyRecord(models.Model):
 
     @property
     def is_claimed(self) -> bool:
-        """Whether a request may still be at work on it."""
+        """Whether a request may still be in progress."""
         return self.claimed_until > self.now
 
     def start_afresh(self, values: Mapping[str, Any]) -> bool:
-        """Give an expired key to another message; return False when somebody was quicker."""
+        """Assign an expired key to another message. Return False if another request was faster."""
         expired = IdempotencyRecord.objects.filter(
             id=self.pk, message_id=self.message_id, expires_at__lte=Now()
         )
         return bool(expired.update(**values))
 
     def take_over(self, values: Mapping[str, Any]) -> bool:
-        """Claim it anew after its request has died; return False when somebody was quicker."""
+        """Take over the claim of a dead request. Return False if another request was faster."""
         free = IdempotencyRecord.objects.filter(
             id=self.pk,
             message_id=self.message_id,
@@ -83,7 +83,7 @@ class IdempotencyRecord(models.Model):
 
 
 def in_seconds(seconds: float) -> Any:
-    """Return the database's time so many seconds from now, as an expression."""
+    """Return an expression for the database's time plus `seconds`."""
     return models.ExpressionWrapper(
         Now() + timedelta(seconds=seconds), output_field=models.DateTimeField()
     )

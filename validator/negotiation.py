@@ -1,4 +1,4 @@
-"""What an answer is rendered with, by the request's Accept header."""
+"""Chooses the renderer of an answer by the request's Accept header."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,12 +10,12 @@ from rest_framework.request import Request
 
 
 class ContentNegotiation(DefaultContentNegotiation):
-    """DRF's, for which an Accept that cannot be read is one that cannot be met."""
+    """DRF's negotiation, with a 406 for a malformed Accept header instead of a 500."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> Any:
         try:
             return super().select_renderer(request, renderers, format_suffix)
-        except (TypeError, ValueError) as exc:  # of Django's parser for parameters (RFC 2231)
+        except (TypeError, ValueError) as exc:  # from Django's parser of parameters (RFC 2231)
             raise NotAcceptable from exc

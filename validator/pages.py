@@ -1,6 +1,6 @@
-"""What a browser gets: the API's own pages, and `/docs/`.
+"""The pages for browsers: the API's own pages, and `/docs/`.
 
-Everything that a page loads comes from us: a token is typed into one of them.
+Pages load nothing from other hosts, because users type a token into one of them.
 """
 
 import json
@@ -16,20 +16,20 @@ from rest_framework.response import Response
 
 from cpsite.message import FIELD_NAMES
 
-#: Scripts, styles and requests from here and nowhere else; nobody may put a page into a frame.
+#: Scripts, styles and requests only from this host; no page may be framed.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 POLICY: Final = _POLICY.format(styles="")
-#: Swagger UI sets style attributes.
+#: Swagger UI sets style attributes, which need 'unsafe-inline'.
 DOCS_POLICY: Final = _POLICY.format(styles=" 'unsafe-inline'")
 
 
 class PageRenderer(BrowsableAPIRenderer):
-    """DRF's, with a page of ours: a form for the four fields instead of one for raw JSON.
+    """DRF's renderer with our own page: a form for the four fields instead of one for raw JSON.
 
-    A view names its template as `page`; without one it is the answer alone.
+    A view names its template in `page`. Without one, the page shows only the answer.
     """
 
     def render(
@@ -50,12 +50,12 @@ class PageRenderer(BrowsableAPIRenderer):
         content = JSONRenderer().render(data, "application/json; indent=2").decode()
         return {
             "request": request,
-            # Who opens the form has asked for nothing yet.
+            # Opening the form sends no message, so there is no answer to show yet.
             "shows_answer": not (
                 self.template == "validator/send.html" and request.method == "GET"
             ),
             "status": f"{response.status_code} {response.status_text}",
-            "headers": _shown(response),
+            "headers": _shown_headers(response),
             "content": content,
             "example": json.dumps({"data": dict.fromkeys(FIELD_NAMES, "some text")}),
             "fields": FIELD_NAMES,
@@ -64,14 +64,14 @@ class PageRenderer(BrowsableAPIRenderer):
         }
 
 
-def _shown(response: Response) -> list[tuple[str, str]]:
+def _shown_headers(response: Response) -> list[tuple[str, str]]:
     names = ("WWW-Authenticate", "Retry-After", "Idempotent-Replayed", "Allow")
     return [(name, response[name]) for name in names if name in response]
 
 
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
-    """Show `/schema/` by Swagger UI."""
+    """Return Swagger UI for `/schema/`."""
     response = render(request, "validator/docs.html")
     response["Content-Security-Policy"] = DOCS_POLICY
     return response

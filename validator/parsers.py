@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, without the liberties that Python's parser takes."""
+"""Parses JSON strictly by RFC 8259, where `json.loads` accepts more."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _ENDED_EARLY: Final = "The body ended early."
 
 
 def check_headers(request: Request | HttpRequest) -> None:
-    """Refuse by its headers a body that need not be read.
+    """Refuse a request by its headers, before its body is read.
 
     Raises UnsupportedMediaType, LengthRequired or BodyTooLarge.
     """
@@ -33,10 +33,10 @@ def check_headers(request: Request | HttpRequest) -> None:
 
 
 class StrictJSONParser(BaseParser):
-    """Refuses duplicate keys, NaN and Infinity, and whatever is not UTF-8.
+    """Refuses duplicate keys, NaN and Infinity, and any encoding but UTF-8.
 
-    Two readers of an object with duplicate keys may see different values (RFC 8259, section 4),
-    and what we store must have one meaning.
+    Two readers of an object with duplicate keys may see different values (RFC 8259, section 4). A
+    stored message must have only one meaning.
     """
 
     media_type = CONTENT_TYPE
@@ -70,7 +70,7 @@ class StrictJSONParser(BaseParser):
 
 
 def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | None) -> bytes:
-    """Return the whole body. A client that hangs up in the middle has not sent a message."""
+    """Return the whole body. Raises _Refused if the client hung up before its end."""
     body = stream.read()
     environ = parser_context["request"].META if parser_context else {}
     if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
@@ -79,14 +79,14 @@ def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | N
 
 
 def _failure(exc: OSError) -> str:
-    # The worker bounds the time that a body takes (cpsite/gunicorn_worker.py); Django wraps what
-    # reading raises.
+    # The worker limits the time to read a body (cpsite/web/worker.py). Django wraps its
+    # TimeoutError.
     is_slow = isinstance(exc, TimeoutError) or isinstance(exc.__cause__, TimeoutError)
     return "The body came too slowly." if is_slow else _ENDED_EARLY
 
 
 class _Refused(ValueError):
-    """Something Python's parser would let through. The text holds no content."""
+    """What json.loads accepts and RFC 8259 does not. The text quotes nothing."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The token and the contract: what a request must hold to become a message."""
+"""The serializers of the contract: what a request must contain to become a message."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,36 +12,19 @@ from rest_framework.utils.serializer_helpers import BindingDict
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from cpsite.message import FIELD_NAMES
-from validator import metrics, tokens
-from validator.exceptions import NotAnObject, TokenCheckUnavailable, TokenMissing, TokenUnknown
+from validator.authentication import client_of_envelope
 
-#: Unknown fields that an answer names; a body may hold tens of thousands.
+#: Most unknown fields that an answer names, because a body may contain tens of thousands.
 NAMED_UNKNOWN_FIELDS = 5
 
 
-def owner_of(token: object) -> str:
-    """Return the client that owns `token`, and count the result.
-
-    Raises TokenUnknown, also for what is not a text, and TokenCheckUnavailable.
-    """
-    try:
-        owner = tokens.owner_of(token) if isinstance(token, str) else None
-    except tokens.TokensUnavailable as exc:
-        metrics.tokens_total.labels("unavailable").inc()
-        raise TokenCheckUnavailable from exc
-    if owner is None:
-        metrics.tokens_total.labels("unknown").inc()
-        raise TokenUnknown
-    metrics.tokens_total.labels("valid").inc()
-    return owner
-
-
 class StrictTextField(serializers.CharField):
-    """A text, taken as it is: neither numbers turned into text nor white space removed."""
+    """A text, unchanged: numbers are not converted, and white space is kept."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)
-        # It looks at each character in turn; `to_internal_value` asks the encoder.
+        # It checks each character in Python. `to_internal_value` encodes the text, which is
+        # faster.
         self.validators = [
             validator
             for validator in self.validators
@@ -65,10 +48,10 @@ class StrictTextField(serializers.CharField):
 
 
 class ExactSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not declare, where DRF would ignore them.
+    """Refuses undeclared fields, which DRF would ignore.
 
-    Its fields are made once a process, where DRF copies them for each request, which would be a
-    fifth of the work of `POST /`. Nothing of a request is kept in them.
+    Its fields are created once per process. DRF would copy them for each request, which would be a
+    fifth of the work of `POST /`. They keep nothing of a request.
     """
 
     @cached_property
@@ -88,7 +71,7 @@ class ExactSerializer(serializers.Serializer[Any]):
 
 @cache
 def _fields_of(kind: type[ExactSerializer], _max_field_length: int) -> BindingDict:
-    """Return the fields of a serializer class, bound to an instance that nobody else has."""
+    """Return the fields of a serializer class, bound to an instance used for nothing else."""
     fields = BindingDict(kind())
     for name, field in kind().get_fields().items():
         fields[name] = field
@@ -110,11 +93,10 @@ class DataSerializer(ExactSerializer):
 
 
 class EnvelopeSerializer(ExactSerializer):
-    """`{"token": "…", "data": {…}}`, the token being optional where a header held one.
+    """`{"token": "…", "data": {…}}`. The token is optional if a header has one.
 
-    `context["bearer_client"]` is the client that the header's token belongs to, or empty.
-    The token is checked before the data is looked at, so that a stranger learns nothing of the
-    contract.
+    `context["bearer_client"]` is the client that owns the header's token, or empty. The token is
+    checked before the data, so that an unauthenticated caller learns nothing about the contract.
     """
 
     token = serializers.CharField(required=False, help_text="Or as `Authorization: Bearer …`.")
@@ -122,23 +104,10 @@ class EnvelopeSerializer(ExactSerializer):
 
     @cached_property
     def client(self) -> str:
-        """The client whose token this is.
-
-        Raises NotAnObject, TokenMissing, TokenUnknown or TokenCheckUnavailable.
-        """
-        given = self.initial_data
-        if not isinstance(given, Mapping):
-            raise NotAnObject
-        bearer_client: str = self.context.get("bearer_client", "")
-        if "token" not in given:
-            if not bearer_client:
-                metrics.tokens_total.labels("missing").inc()
-                raise TokenMissing
-            return bearer_client
-        client = owner_of(given["token"])
-        if bearer_client not in {"", client}:
-            raise TokenUnknown
-        return client
+        """The client that owns the token. Raises the errors of `client_of_envelope`."""
+        return client_of_envelope(
+            self.initial_data, bearer_client=self.context.get("bearer_client", "")
+        )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         client = self.client

@@ -1,11 +1,9 @@
-"""Limits: requests of a client, and refusals of an address that shows no valid token.
+"""Rate limits: requests per client, and refusals per address without a valid token.
 
-Both count in the process that serves the request, so the effective limit of a service is the
-rate times its processes. Enough to keep one caller from taking all; not an accounting.
+Each process counts by itself, so the effective limit of a service is the rate times its processes.
+That keeps one caller from using all capacity, but it is no exact accounting.
 """
 
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
 
 from django.conf import settings
@@ -16,40 +14,11 @@ from rest_framework.status import HTTP_500_INTERNAL_SERVER_ERROR
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 from rest_framework.views import APIView
 
-
-def source_ip(request: Request | HttpRequest) -> str | None:
-    """Return the caller's address, or None where the proxy's header does not hold one.
-
-    Which entry of X-Forwarded-For to believe follows from TRUSTED_PROXIES.
-    """
-    return _address(BaseThrottle().get_ident(cast("Request", request)))
-
-
-@lru_cache(maxsize=1024)
-def _address(text: str) -> str | None:
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    # PostgreSQL's inet has no zone, and a zone means nothing on another host.
-    if isinstance(address, IPv6Address) and address.scope_id:
-        return None
-    return str(address)
-
-
-@lru_cache(maxsize=1024)
-def neighbourhood(address: str | None) -> str | None:
-    """Return what one caller has all of: an address, or of IPv6 a network of 64 bits.
-
-    A host has at least that many addresses to choose from (RFC 6177).
-    """
-    if address is None or ":" not in address:
-        return address
-    return str(ip_network((address, 64), strict=False))
+from cpsite.web.client_address import neighbourhood, source_ip
 
 
 class ClientThrottle(SimpleRateThrottle):
-    """THROTTLE_CLIENT_RATE for each client, whatever becomes of its requests."""
+    """THROTTLE_CLIENT_RATE for all requests of a client, accepted or refused."""
 
     def get_rate(self) -> str | None:
         return settings.THROTTLE_CLIENT_RATE
@@ -59,12 +28,11 @@ class ClientThrottle(SimpleRateThrottle):
 
 
 class RefusedAddressThrottle(SimpleRateThrottle):
-    """THROTTLE_REFUSED_RATE for refusals of each address, or IPv6 network of 64 bits.
+    """THROTTLE_REFUSED_RATE for the refusals of each address, or of each IPv6 /64 network.
 
-    Who shows a valid token is never refused here.
-
-    Past it a caller gets 429, and its refusals are counted but no longer audited, so that a
-    flood of guesses cannot fill the audit log.
+    A caller with a valid token is never refused here. Above the rate a caller gets 429. Its
+    refusals still count in the metrics but are no longer audited, so that a flood of guesses
+    cannot fill the audit log.
     """
 
     def get_rate(self) -> str | None:
@@ -75,15 +43,17 @@ class RefusedAddressThrottle(SimpleRateThrottle):
 
 
 def demand(throttle: BaseThrottle, request: Request | HttpRequest, view: APIView) -> None:
-    """Raise Throttled, which carries the seconds to wait, when a limit is reached."""
+    """Raise Throttled, with the seconds to wait, when the limit is reached."""
     if not throttle.allow_request(cast("Request", request), view):
         raise Throttled(wait=throttle.wait())
 
 
-def limit_strangers(exc: Exception, request: Request | HttpRequest, view: APIView) -> Exception:
-    """Return what to answer to one without a valid token: `exc`, or 429 who was refused too often.
+def limit_unauthenticated(
+    exc: Exception, request: Request | HttpRequest, view: APIView
+) -> Exception:
+    """Return `exc`, or Throttled once the address has been refused too often.
 
-    What is our fault counts for nobody.
+    For callers without a valid token. 5xx are not counted.
     """
     if getattr(exc, "status_code", 500) >= HTTP_500_INTERNAL_SERVER_ERROR:
         return exc

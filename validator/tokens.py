@@ -1,9 +1,9 @@
-"""Who owns a token.
+"""The tokens of the clients, and where they are read from.
 
-Tokens are named by their owner, the client, and each client may have two: the one in use and the
-next, so that a rotation has no moment at which neither works. They come from API_TOKENS, fixed
-for the life of the process, or from the SSM SecureString named by API_TOKENS_PARAMETER, read
-again every API_TOKENS_REFRESH_SECONDS. While SSM cannot be read, the last known tokens stay valid.
+Each token belongs to a client. A client may have two tokens, the current and the next one, so that
+a rotation has no gap. Tokens come from API_TOKENS, which is fixed for the life of the process, or
+from the SSM SecureString that API_TOKENS_PARAMETER names, which is read again every
+API_TOKENS_REFRESH_SECONDS. While SSM is unavailable, the last known tokens stay valid.
 """
 
 import hashlib
@@ -26,29 +26,29 @@ from cpsite.message import CLIENT_NAME
 
 logger = logging.getLogger(__name__)
 
-#: Client of a token that API_TOKENS gives without a name.
+#: Client of a bare token in API_TOKENS.
 DEFAULT_CLIENT: Final = "default"
 #: Tokens of one client that may be valid at once.
 TOKENS_PER_CLIENT: Final = 2
-#: Seconds to the next try when SSM could not be read and no token is known yet.
+#: Seconds until the next attempt when SSM could not be read and no token is known yet.
 RETRY_SECONDS: Final = 2.0
 
-# Printable ASCII without spaces, which is what survives an HTTP header.
+# Printable ASCII without spaces, which an HTTP header carries unchanged.
 _TOKEN = re.compile(r"[\x21-\x7e]{8,512}")
 
 
 class InvalidTokens(ValueError):
-    """Token configuration that cannot be read; the text names the client, never a token."""
+    """The token configuration is not valid. The text may name the client, never a token."""
 
 
 class TokensUnavailable(Exception):
-    """No token is known, because SSM has not been readable since this process started."""
+    """No token is known, because no read has succeeded since the process started."""
 
 
 def parse_tokens(text: str) -> dict[str, tuple[str, ...]]:
     """Read `{"client": ["token", "next-token"]}` or a bare token, whose client is `default`.
 
-    Client names are up to 64 of letters, digits and `_.-`; tokens are 8 to 512 printable ASCII
+    A client name has 1 to 64 letters, digits and `_.-`. A token has 8 to 512 printable ASCII
     characters. Raises InvalidTokens for anything else.
     """
     text = text.strip()
@@ -59,14 +59,14 @@ def parse_tokens(text: str) -> dict[str, tuple[str, ...]]:
     except InvalidTokens:
         raise
     except (ValueError, RecursionError):
-        raise InvalidTokens("it starts like JSON but is not") from None
+        raise InvalidTokens("it starts with { but is not valid JSON") from None
     return _validated(document)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        raise InvalidTokens("a client stands there twice")
+        raise InvalidTokens("a client is listed twice")
     return document
 
 
@@ -76,7 +76,7 @@ def _validated(document: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
         raise InvalidTokens("there is no client in it")
     every = [token for of_client in tokens.values() for token in of_client]
     if len(set(every)) < len(every):
-        raise InvalidTokens("a token stands there twice, so its owner is not clear")
+        raise InvalidTokens("a token is listed twice, so its owner is ambiguous")
     return tokens
 
 
@@ -94,7 +94,7 @@ def _tokens_of(client: str, given: object) -> tuple[str, ...]:
 
 
 class TokenSet:
-    """Known tokens, kept as digests, so that a memory dump or a debugger shows none."""
+    """Known tokens, kept as digests, so that a memory dump or a debugger shows no token."""
 
     def __init__(self, tokens: Mapping[str, Sequence[str]]) -> None:
         self._owners = [
@@ -104,8 +104,8 @@ class TokenSet:
     def owner(self, token: str) -> str | None:
         """Return the client that owns `token`, or None.
 
-        Takes the same time whichever token matches, or none: every known one is compared, in
-        constant time, and digests hide the lengths.
+        It compares every known token, in constant time, and digests hide the lengths. So the
+        duration does not depend on which token matches, or whether one does.
         """
         given = _digest(token)
         owner = None
@@ -116,12 +116,12 @@ class TokenSet:
 
 
 def _digest(token: str) -> bytes:
-    # A body may hold lone surrogates, which strict UTF-8 could not encode.
+    # A body may contain lone surrogates, which strict UTF-8 cannot encode.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def read_parameter() -> str:
-    """Return the SecureString's value. Raises ClientError or BotoCoreError; waits up to 5 s."""
+    """Return the SecureString's value, within 5 s. Raises ClientError or BotoCoreError."""
     client = aws.client(
         "ssm",
         config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}),
@@ -131,11 +131,11 @@ def read_parameter() -> str:
 
 
 class TokenStore:
-    """The tokens that are valid now.
+    """The currently valid tokens.
 
-    `read` returns the configuration text and must be bounded in time. It is called again every
-    `refresh_seconds`, in a thread, so that no request waits for it, but for the first one after
-    two intervals without any. With None it is read once.
+    `read` returns the configuration text, and must return in bounded time. It is called again every
+    `refresh_seconds`, in a thread, so that requests do not wait for it. The exception is the first
+    request after two intervals without any. With None `read` is called once.
     """
 
     def __init__(
@@ -153,15 +153,15 @@ class TokenStore:
         self._reading = threading.Lock()
 
     def current(self) -> TokenSet:
-        """Return the tokens that are valid now. Raises TokensUnavailable when none is known."""
+        """Return the currently valid tokens. Raises TokensUnavailable when none is known."""
         if self._tokens is None:
             self._load_first()
         elif self._refresh_seconds is not None and self._clock() >= self._next_read:
             if self._clock() >= self._next_read + self._refresh_seconds:
-                # Nobody has asked for so long that what is known may be wrong by now: wait.
+                # The known tokens may be outdated after so long without a request, so wait.
                 self._refresh_now()
             else:
-                self._refresh_aside()
+                self._refresh_in_background()
         if self._tokens is None:
             raise TokensUnavailable
         return self._tokens
@@ -176,8 +176,8 @@ class TokenStore:
             if self._clock() >= self._next_read:
                 self._load()
 
-    def _refresh_aside(self) -> None:
-        # Whoever gets the lock starts the reading; the others go on with what is known.
+    def _refresh_in_background(self) -> None:
+        # The thread that gets the lock starts the read. The others use the known tokens.
         if self._reading.acquire(blocking=False):
             threading.Thread(target=self._load_and_release, name="tokens", daemon=True).start()
 
@@ -203,7 +203,7 @@ class TokenStore:
 
 @cache
 def store() -> TokenStore:
-    """Return this process's tokens, from whichever source is configured."""
+    """Return this process's tokens, from the configured source."""
     if settings.API_TOKENS_PARAMETER:
         return TokenStore(read_parameter, refresh_seconds=settings.API_TOKENS_REFRESH_SECONDS)
     return TokenStore(lambda: settings.API_TOKENS)

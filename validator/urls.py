@@ -2,7 +2,7 @@ from django.urls import path
 
 from validator import pages
 from validator.message_status import MessageStatusView
-from validator.schema import SchemaView
+from validator.openapi.view import SchemaView
 from validator.views import MessageView
 
 urlpatterns = [

@@ -1,8 +1,6 @@
-"""The way in: `POST /`."""
+"""`POST /`: accepts messages."""
 
-import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,28 +9,22 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import APIException, Throttled
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.views import APIView
 
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES, Message
-from validator import idempotency, metrics
-from validator.bearer import bearer_token
-from validator.exceptions import CONTRACT_BROKEN, code_of, reason_of
+from cpsite.web.client_address import source_ip
+from validator import accounting, idempotency
+from validator.authentication import bearer_token, client_of
 from validator.parsers import StrictJSONParser, check_headers
 from validator.publisher import publish_message
-from validator.serializers import EnvelopeSerializer, owner_of
-from validator.throttling import ClientThrottle, demand, limit_strangers, source_ip
+from validator.serializers import EnvelopeSerializer
+from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
-logger = logging.getLogger(__name__)
-
-
-#: What curl, HTTP libraries and SDKs send for Accept when they want nothing special.
+#: Default Accept headers of curl, HTTP libraries and SDKs.
 PLAIN_ACCEPT: Final = {"", "*/*", "application/json", "application/json, text/plain, */*"}
 
 #: Header of a 202 whose message was queued by an earlier request with the same key.
@@ -41,7 +33,7 @@ REPEATED: Final = {"Idempotent-Replayed": "true"}
 
 def _parse(request: HttpRequest) -> Any:
     if not int(request.META["CONTENT_LENGTH"]):
-        return {}  # as DRF has it
+        return {}  # as DRF does
     return StrictJSONParser().parse(request, parser_context={"request": request})
 
 
@@ -50,18 +42,18 @@ def _receipt(message: Message) -> dict[str, str]:
 
 
 class MessageView(APIView):
-    """Send a message into the data lake.
+    """Accepts a message for the data lake.
 
-    POST a JSON object of token and data. The token may come as a header instead
-    (Authorization: Bearer …). The data holds exactly field1, field2, field3 and field4, each a
-    text that is not blank.
+    POST a JSON object with `token` and `data`. The token may be sent in a header instead
+    (Authorization: Bearer …). `data` has exactly field1, field2, field3 and field4. Each is a text
+    that is not blank.
 
     The answer 202 means that the message is safely queued and will be stored.
     """
 
-    #: Name of the client, once a token has told it.
+    #: Name of the client, set once its token is known.
     client = ""
-    #: Set once there is a message, which a failed publish may still have brought to the queue.
+    #: Set before the message is published. Even if that fails, SQS may have the message.
     message_id: UUID | None = None
 
     page = "validator/send.html"
@@ -71,7 +63,7 @@ class MessageView(APIView):
         super().initial(request, *args, **kwargs)
 
     def get(self, _request: Request) -> Response:
-        """Tell what this is."""
+        """Describe the service."""
         return Response(
             {
                 "service": "cpsite",
@@ -83,29 +75,29 @@ class MessageView(APIView):
         )
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Serve programs by a straight way, and everything else by DRF's."""
+        """Serve a program's POST without DRF's request handling, and everything else with it."""
         if request.method == "POST" and request.META.get("HTTP_ACCEPT", "") in PLAIN_ACCEPT:
             return self._post_plain(request)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         return response
 
     def post(self, request: Request) -> Response:
-        """Accept one message: 202 when the queue has it."""
+        """Accept one message: 202 once SQS has confirmed it."""
         message, headers = self._accept(request, lambda: request.data)
         return Response(_receipt(message), status=HTTP_202_ACCEPTED, headers=headers)
 
     def _post_plain(self, request: HttpRequest) -> HttpResponseBase:
-        """Do as `post` does for a caller who wants JSON, with nothing to negotiate or to wrap.
+        """Do the same as `post` for a caller that accepts JSON, without DRF's request handling.
 
-        DRF's request, negotiation and response are made for any media type, and took a fifth of
-        the work of a request.
+        DRF's request, content negotiation and response support any media type, and took a fifth
+        of the work of a request.
         """
         self.args, self.kwargs, self.headers = (), {}, {}
-        self.request = request  # type: ignore[assignment] # all that we ask it for is in both
+        self.request = request  # type: ignore[assignment] # both have all that is used here
         self.started = time.perf_counter()
         try:
             message, headers = self._accept(request, lambda: _parse(request))
-        except Exception as exc:  # noqa: BLE001 - as DRF does: unforeseen ones become a 500
+        except Exception as exc:  # noqa: BLE001 - as DRF does: an unexpected one is a 500
             return self._plain_error(exc)
         response = HttpResponse(
             json.dumps(_receipt(message), separators=(",", ":")),
@@ -127,13 +119,13 @@ class MessageView(APIView):
     def _accept(
         self, request: Request | HttpRequest, read: Callable[[], Any]
     ) -> tuple[Message, dict[str, str]]:
-        """Bring a request to the queue; return its message and the headers that tell of it.
+        """Publish the message of a request; return the message and the headers of the answer.
 
-        `read` parses the body. Raises an APIException that says why not.
+        `read` parses the body. Raises the APIException of a refusal.
         """
         check_headers(request)
         token = bearer_token(request)
-        self.client = "" if token is None else owner_of(token)
+        self.client = "" if token is None else client_of(token)
         serializer = EnvelopeSerializer(data=read(), context={"bearer_client": self.client})
         self.client = serializer.client
         demand(ClientThrottle(), request, self)
@@ -149,12 +141,17 @@ class MessageView(APIView):
         self.message_id = message.message_id
         body = message.encode()
         publish_message(body)
-        self._account_accepted(message, body)
+        accounting.accepted(
+            message,
+            body,
+            source_ip=source_ip(self.request),
+            duration_ms=self._duration_ms(),
+        )
 
     def _publish_once(self, claim: idempotency.Claim) -> tuple[Message, dict[str, str]]:
-        """Publish what a key stands for, unless SQS has it already."""
+        """Publish the message of a claim, unless SQS already has it."""
         if claim.is_repeat:
-            self._account_repeated(claim.message)
+            accounting.repeated(claim.message, duration_ms=self._duration_ms())
             return claim.message, REPEATED
         try:
             self._publish(claim.message)
@@ -166,79 +163,15 @@ class MessageView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.request.method == "POST":
-            exc = exc if self.client else limit_strangers(exc, self.request, self)
-            self._account_refused(exc)
+            exc = exc if self.client else limit_unauthenticated(exc, self.request, self)
+            accounting.refused(
+                exc,
+                client=self.client,
+                source_ip=source_ip(self.request),
+                duration_ms=self._duration_ms(),
+                message_id=self.message_id,
+            )
         return super().handle_exception(exc)
 
     def _duration_ms(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)
-
-    def _account_accepted(self, message: Message, body: str) -> None:
-        metrics.messages_total.labels("accepted").inc()
-        duration_ms = self._duration_ms()
-        recorder.record(
-            AuditEvent(
-                kind=Kind.ACCEPTED,
-                occurred_at=message.accepted_at,
-                message_id=message.message_id,
-                client=message.client,
-                source_ip=source_ip(self.request),
-                payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
-                accepted_at=message.accepted_at,
-                duration_ms=duration_ms,
-            )
-        )
-        logger.info(
-            "message_accepted",
-            extra={
-                "message_id": str(message.message_id),
-                "client": message.client,
-                "duration_ms": duration_ms,
-            },
-        )
-
-    def _account_repeated(self, message: Message) -> None:
-        """Count a repeat. In the audit log its message has been accepted once, and was."""
-        metrics.messages_total.labels("repeated").inc()
-        logger.info(
-            "message_repeated",
-            extra={
-                "message_id": str(message.message_id),
-                "client": message.client,
-                "duration_ms": self._duration_ms(),
-            },
-        )
-
-    def _account_refused(self, exc: Exception) -> None:
-        code, reason = "internal_error", "internal_error"
-        if isinstance(exc, APIException):
-            code, reason = code_of(exc), reason_of(exc)
-        metrics.messages_total.labels(code).inc()
-        if code == CONTRACT_BROKEN:
-            metrics.contract_errors_total.labels(reason.removeprefix("contract_")).inc()
-        if isinstance(exc, Throttled) and not self.client:
-            return  # a flood must not fill the log either
-        address = source_ip(self.request)
-        logger.info(
-            "message_refused",
-            extra={
-                "reason": reason,
-                "client": self.client or None,
-                "source_ip": address,
-                "duration_ms": self._duration_ms(),
-                "message_id": str(self.message_id) if self.message_id else None,
-                "cause": type(exc.__cause__).__name__ if exc.__cause__ else None,
-            },
-        )
-        if isinstance(exc, Throttled):
-            return
-        recorder.record(
-            AuditEvent(
-                kind=Kind.REFUSED,
-                message_id=self.message_id,
-                client=self.client,
-                source_ip=address,
-                reason=reason,
-                duration_ms=self._duration_ms(),
-            )
-        )

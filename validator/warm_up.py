@@ -1,4 +1,4 @@
-"""What a new worker does before its first request."""
+"""Prepares a new worker for its first request."""
 
 from contextlib import suppress
 
@@ -8,7 +8,7 @@ from validator import publisher, tokens
 def warm_up() -> None:
     """Create the SQS client and read the tokens.
 
-    Tokens that cannot be read now are tried again, and readiness tells meanwhile.
+    If the tokens cannot be read now, they are read again later. Until then readiness fails.
     """
     publisher.warm_up()
     with suppress(tokens.TokensUnavailable):

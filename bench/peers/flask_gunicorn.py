@@ -1,4 +1,4 @@
-"""gunicorn's configuration for flask_validator.py: as many processes and threads as ours has."""
+"""gunicorn's configuration for flask_validator.py: with as many processes and threads as ours."""
 
 import os
 

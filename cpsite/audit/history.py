@@ -1,5 +1,6 @@
-"""What the audit log knows of one message, put together from its events."""
+"""The history of one message, built from its events in the audit log."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,13 +16,13 @@ class Status(StrEnum):
     QUEUED = "queued"
     #: S3 has it.
     STORED = "stored"
-    #: The last try to store it was given up. It is delivered again, or is a dead letter by now.
+    #: The last attempt to store it failed. It will be retried, or it is in the dead-letter queue.
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class MessageHistory:
-    """One message's events, in the order in which they happened; never empty."""
+    """One message's events in chronological order; never empty."""
 
     events: tuple[AuditEvent, ...]
 
@@ -41,7 +42,7 @@ class MessageHistory:
 
     @property
     def client(self) -> str:
-        """Name of the client whose message it is; empty when no event could tell."""
+        """Name of the client that sent the message; empty if no event holds it."""
         return next((event.client for event in self.events if event.client), "")
 
     @property
@@ -60,7 +61,7 @@ class MessageHistory:
 
     @property
     def payload_sha256(self) -> str:
-        """Of the message's bytes in S3, in hexadecimal, or empty."""
+        """SHA-256 of the message's bytes in S3, in hexadecimal, or empty."""
         return next((event.payload_sha256 for event in self.events if event.payload_sha256), "")
 
     @property
@@ -69,6 +70,14 @@ class MessageHistory:
 
 
 def read_history(message_id: UUID) -> MessageHistory | None:
-    """Return what is known of a message, or None. Raises Django's database errors."""
+    """Return a message's history, or None without any event. Raises Django's database errors."""
     events = tuple(AuditEvent.objects.of_message(message_id))
     return MessageHistory(events) if events else None
+
+
+def last_failures(message_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the last reason of failure of each message that has one. Raises django.db.Error."""
+    failures = AuditEvent.objects.filter(kind=Kind.FAILED, message_id__in=message_ids)
+    # In chronological order, so that the dictionary keeps the last one.
+    pairs = failures.order_by("occurred_at", "id").values_list("message_id", "reason")
+    return {message_id: reason for message_id, reason in pairs if message_id}

@@ -1,4 +1,4 @@
-"""The audit log: what became of each message, without what it said."""
+"""The audit log: what happened to each message, without its content."""
 
 from datetime import datetime
 from typing import Any, NoReturn
@@ -17,12 +17,12 @@ class Kind(models.TextChoices):
 
 
 class AppendOnlyError(TypeError):
-    """Something tried to change or delete what the audit log has recorded."""
+    """Code tried to change or delete an event of the audit log."""
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def of_message(self, message_id: UUID) -> "AuditEventQuerySet":
-        """Return a message's events in the order in which they happened."""
+        """Return a message's events in chronological order."""
         return self.filter(message_id=message_id).order_by("occurred_at", "id")
 
     def update(self, **_kwargs: Any) -> NoReturn:
@@ -34,8 +34,8 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def prune_batch(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` of the oldest events from before `before`; return how many.
 
-        The one way out of the log. By primary key, so that a batch locks few rows for a short
-        time and stays cheap on a large table.
+        Nothing else deletes events. It deletes by primary key, so that a batch locks few rows for a
+        short time and stays cheap on a large table.
         """
         oldest = self.filter(occurred_at__lt=before).order_by("occurred_at", "id")
         ids = list(oldest.values_list("id", flat=True)[:limit])
@@ -50,25 +50,26 @@ class AuditEvent(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     #: Empty for a refused request and for a message that could not be decoded.
     message_id = models.UUIDField(null=True, blank=True)
-    #: Name of the token's owner; empty when the token was not known.
+    #: Name of the client that owns the token; empty if the token was unknown.
     client = models.CharField(max_length=64, blank=True)
     source_ip = models.GenericIPAddressField(null=True, blank=True)
-    #: A code, such as `token_unknown`; which ones there are is in docs/operations.md.
+    #: A code, such as `token_unknown`; docs/operations.md lists all.
     reason = models.CharField(max_length=64, blank=True)
     object_key = models.CharField(max_length=255, blank=True)
-    #: Of the bytes of the stored object, in hexadecimal.
+    #: SHA-256 of the message's stored bytes, in hexadecimal.
     payload_sha256 = models.CharField(max_length=64, blank=True)
-    #: When the message was accepted, on events of the uploader too: so that a message whose
-    #: `accepted` event died with a killed process is accounted for all the same.
+    #: When the message was accepted. The uploader's events hold it too: the `accepted` event may
+    #: have been lost with a killed process.
     accepted_at = models.DateTimeField(null=True, blank=True)
-    #: How many times SQS had delivered the message, this time included.
+    #: How many times SQS has delivered the message, including this time.
     attempts = models.PositiveIntegerField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
 
     objects = AuditEventQuerySet.as_manager()
 
     class Meta:
-        # Newest first, and total: Django would add the key by itself, outside of the index.
+        # Newest first, and with the id, so that the order is total: Django would otherwise add the
+        # primary key itself, and no index would fit.
         ordering = ["-occurred_at", "-id"]
         indexes = [
             models.Index(fields=["occurred_at", "id"], name="audit_time"),

@@ -1,8 +1,8 @@
-"""Writes audit events in bulk, beside the path of the messages.
+"""Writes audit events in bulk, outside the path of the messages.
 
-Services hand events over and go on; a thread of the recorder's own writes whatever has gathered
-in one INSERT. The database can therefore neither slow a message down nor fail it. What cannot be
-written is counted in `audit_write_failures_total` and stands in the log as `audit_event_lost`.
+Services put events in a buffer and go on. A thread of the recorder writes the buffered events in
+one INSERT. So the database can neither slow a message down nor make it fail. An event that cannot
+be written is counted in `audit_write_failures_total` and logged as `audit_event_lost`.
 """
 
 import atexit
@@ -23,24 +23,24 @@ from django.db import (
     connection,
 )
 
-from cpsite import metrics
 from cpsite.audit.models import AuditEvent
+from cpsite.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-#: Events held in memory while the database is slow or away, about 1 KB each.
+#: Events buffered in memory while the database is slow or unavailable, about 1 KB each.
 CAPACITY: Final = 10_000
 #: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
 #: (SQLITE_MAX_VARIABLE_NUMBER); an event has 11.
 BATCH_SIZE: Final = 500
-#: Seconds to wait before each further try when the database is not there: longer than it takes to
-#: start anew. Meanwhile events gather in memory.
+#: Seconds to wait before each retry when the database is unavailable: longer in total than its
+#: restart takes. Meanwhile events stay in memory.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 4.0, 4.0)
-#: Seconds after which a wait looks whether the process is to stop.
+#: Seconds between two checks, during a wait, whether the process is stopping.
 NOTICE_SECONDS: Final = 0.25
-#: Seconds for which events gather before they are written: a statement costs much, a row little.
+#: Seconds for which events are collected before one INSERT: a statement costs much, a row little.
 GATHER_SECONDS: Final = 0.1
-#: Seconds that a stopping process gives to the events in memory.
+#: Seconds that a stopping process takes to write the events in memory.
 CLOSE_TIMEOUT: Final = 5.0
 
 
@@ -50,7 +50,7 @@ class AuditRecorder:
     def __init__(self, *, sleep: Callable[[float], object] = time.sleep) -> None:
         self._sleep = sleep
         self._start_afresh()
-        # A forked child inherits neither the thread nor a right to the parent's events.
+        # A forked child has no such thread, and must not write the parent's events again.
         os.register_at_fork(after_in_child=self._start_afresh)
 
     def _start_afresh(self) -> None:
@@ -58,10 +58,11 @@ class AuditRecorder:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closing = False
-        self._in_hand: list[AuditEvent] = []
+        #: Events that are being written.
+        self._in_flight: list[AuditEvent] = []
 
     def record(self, event: AuditEvent) -> None:
-        """Take an event over. Never raises and never waits: a full buffer loses the event."""
+        """Buffer an event. Never raises and never waits: if the buffer is full, it is lost."""
         try:
             self._events.put_nowait(event)
         except queue.Full:
@@ -75,7 +76,7 @@ class AuditRecorder:
                 thread = threading.Thread(target=self._run, name="audit", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the system has no thread to give: the next event tries
+                except RuntimeError:  # the system is out of threads: retry with the next event
                     logger.exception("audit_thread_not_started")
                     return
                 self._thread = thread
@@ -90,18 +91,18 @@ class AuditRecorder:
                 return
 
     def _write_guarded(self, event: AuditEvent) -> bool:
-        """Write what has gathered; an error that nobody foresaw must not end the thread."""
+        """Call write_pending. An unexpected error must not end the thread."""
         try:
             return self.write_pending(event)
         except Exception:
             logger.exception("audit_write_failed_unexpectedly")
-            events, self._in_hand = self._in_hand, []
+            events, self._in_flight = self._in_flight, []
             _lose(events, "internal_error")
-            # What was read with the batch may have been the request to stop.
+            # The request to stop may have been read with the batch that failed.
             return self._closing
 
     def write_pending(self, first: AuditEvent | None = None) -> bool:
-        """Write what has gathered, starting with `first`; return True when asked to stop."""
+        """Write `first` and what is buffered, one batch; return True when asked to stop."""
         events = [first] if first is not None else []
         stopping = False
         while not stopping and len(events) < BATCH_SIZE:
@@ -114,9 +115,9 @@ class AuditRecorder:
             else:
                 events.append(event)
         if events:
-            self._in_hand = events
+            self._in_flight = events
             self._write(events)
-            self._in_hand = []
+            self._in_flight = []
         return stopping
 
     def _write(self, events: list[AuditEvent]) -> None:
@@ -125,7 +126,7 @@ class AuditRecorder:
                 _renew_connection()
                 AuditEvent.objects.bulk_create(events)
             except (OperationalError, InterfaceError) as exc:
-                # A process that is asked to stop has no time for waiting.
+                # A stopping process has no time to wait.
                 if delay is None or self._closing:
                     _lose(events, type(exc).__name__)
                     return
@@ -142,7 +143,7 @@ class AuditRecorder:
                 self._sleep(min(seconds, NOTICE_SECONDS))
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Write what is in memory and stop; give up, with a line for each, after `timeout` s."""
+        """Write what is in memory and stop. After `timeout` seconds, log what is left as lost."""
         thread = self._thread
         if thread is None:
             return
@@ -152,8 +153,8 @@ class AuditRecorder:
         except queue.Full:
             logger.exception("audit_close_timed_out")
         thread.join(timeout)
-        # An INSERT that still hangs may yet succeed: better an event too many in the log.
-        left = list(self._in_hand)
+        # An INSERT that still hangs may yet succeed. Better log an event twice than lose it.
+        left = list(self._in_flight)
         self._thread = None
         self._closing = False
         while not self._events.empty():
@@ -166,14 +167,14 @@ class AuditRecorder:
 
 
 def _renew_connection() -> None:
-    """Drop a connection that is too old or has failed, as Django does between requests."""
-    # Inside a transaction, which only a test has open here, Django would drop any connection.
+    """Close a connection that is too old or has failed, as Django does between requests."""
+    # Inside a transaction Django would close any connection. Only tests have one open here.
     if not connection.in_atomic_block:
         close_old_connections()
 
 
 def _write_one_by_one(events: list[AuditEvent]) -> None:
-    """Keep one row that the database refuses from taking the others along."""
+    """Write each event by itself, so that only those are lost that the database refuses."""
     for event in events:
         try:
             event.save(force_insert=True)

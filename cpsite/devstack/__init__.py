@@ -1,1 +1,1 @@
-"""`make run`: the whole product on one machine, with an embedded AWS instead of an account."""
+"""`make run`: the whole product on one machine, with an embedded AWS instead of an AWS account."""

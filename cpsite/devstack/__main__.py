@@ -1,6 +1,7 @@
 """`python -m cpsite.devstack` runs the stack; `… objects` lists what it has stored.
 
-`… manage trace <message_id>` and the like run a command of manage.py as the running services would.
+`… manage trace <message_id>` and the like run a command of manage.py with the environment of the
+running services.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from cpsite.devstack.configuration import ADMIN, BUCKET, HOST, QUEUE, ROOT, Cann
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
 
 BANNER = """
-cpsite is running. Ctrl-C stops it; what it holds stays in {state}.
+cpsite is running. Ctrl-C stops it; its data stays in {state}.
 
   API           {url}/   (open it in a browser for a form)
   token         {token}
@@ -120,7 +121,7 @@ def _run(config: configuration.Configuration) -> int:
 def _manage(
     config: configuration.Configuration, command: Sequence[str], *, is_running: bool
 ) -> int:
-    """Become manage.py, with the environment of the services. Raises CannotStart without them."""
+    """Become manage.py with the services' environment. Raises CannotStart if none are running."""
     if not is_running:
         raise CannotStart("Nothing is running here: is `make run` running?")
     arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
@@ -137,7 +138,7 @@ def _children(config: configuration.Configuration) -> tuple[Child, Child, Child]
             name="aws",
             command=[str(config.ministack)],
             environment=config.aws_environment(),
-            # Also after a crash, which the queues do not outlive.
+            # Creates the queues again after a crash, which loses them.
             is_ready=lambda: embedded_aws.is_prepared(config),
             may_be_hurried=False,
             log=config.state / "ministack.log",
@@ -169,7 +170,7 @@ def _answers(url: str) -> bool:
 
 
 def _prepare_django(config: configuration.Configuration) -> None:
-    """Migrate, collect assets, and give the admin user the password that the banner shows."""
+    """Migrate, collect static files, and set the admin's password to the one in the banner."""
     os.environ.update(config.service_environment() | {"DJANGO_SETTINGS_MODULE": "cpsite.settings"})
     import django
     from django.core.management import call_command

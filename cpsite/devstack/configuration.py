@@ -1,4 +1,4 @@
-"""What the local stack runs with: ports, names, secrets, and the environment of its processes."""
+"""The local stack's configuration: ports, names, secrets, and its processes' environment."""
 
 import fcntl
 import json
@@ -18,19 +18,18 @@ BUCKET: Final = "cpsite-messages"
 ADMIN: Final = "admin"
 
 _CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-#: What the stack sets itself or must not see: neither the caller's AWS account, by whichever of
-#: boto3's many variables, nor another database, whose admin's password would be changed, nor a
-#: token that is for another cpsite.
+#: Variables that the stack sets itself or must not inherit: those of the caller's AWS account, of
+#: another database (the stack would change its admin's password), and of another cpsite's token.
 _FOREIGN: Final = ("AWS_", "API_TOKENS", "CPSITE_TOKEN", "DATABASE_URL", "DJANGO_")
 
 
 class CannotStart(Exception):
-    """The stack cannot start; the text is the one line to show."""
+    """The stack cannot start. The text is what to show."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """All that differs from run to run; the rest stands above."""
+    """What can differ between runs. The constants above do not."""
 
     state: Path
     python: Path
@@ -78,10 +77,10 @@ class Configuration:
         }
 
     def service_environment(self) -> dict[str, str]:
-        """Return the environment of both services: the caller's, with what the stack decides."""
+        """Return the environment of both services: the caller's, with the stack's own values."""
         account = f"{self.endpoint}/000000000000"
         return {
-            # Ctrl-C waits for the poll under way, so a short one here.
+            # Ctrl-C waits for the current poll, so polls are short here.
             "UPLOADER_WAIT_SECONDS": "2",
             "LOG_FORMAT": "text",
             **_inherited(),
@@ -109,9 +108,9 @@ def _inherited() -> dict[str, str]:
 
 
 def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configuration:
-    """Read the environment and the secrets kept in `state`, which are made on the first run.
+    """Read the environment and the secrets in `state`, which are created on the first run.
 
-    Raises CannotStart for a number that is none.
+    Raises CannotStart for an invalid number.
     """
     saved = _saved_secrets(state / "secrets.json")
     return Configuration(
@@ -131,7 +130,7 @@ def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configu
 
 
 def remember(configuration: Configuration) -> None:
-    """Note for `make send` and the like what a running stack was given: its ports and tokens."""
+    """Write the running stack's ports and tokens to a file, for `make send` and the like."""
     path = _running(configuration.state)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
@@ -140,9 +139,9 @@ def remember(configuration: Configuration) -> None:
 
 
 def recall(state: Path) -> bool:
-    """Put what the running stack was given into the environment, where that says nothing else.
+    """Set the running stack's ports and tokens in the environment, where they are not set yet.
 
-    Returns whether there is one.
+    Returns whether a stack is running.
     """
     if not _running(state).exists():
         return False
@@ -186,21 +185,21 @@ def read_port(name: str, default: int) -> int:
 
 
 class HasPorts(Protocol):
-    """What listens on ports, each set by a variable."""
+    """Something that listens on ports, each set by a variable."""
 
     @property
     def ports(self) -> Mapping[str, int]: ...
 
 
 def check_ports(configuration: HasPorts, command: str = "make run") -> None:
-    """Raise CannotStart when a port of `command` is in use, or is meant for two things."""
+    """Raise CannotStart if a port of `command` is in use, or is set for two purposes."""
     ports = configuration.ports
     for name, port in ports.items():
         others = [other for other in ports if other != name and ports[other] == port]
         if others:
             raise CannotStart(f"{name} and {others[0]} are both {port}. Set one to another port.")
         with socket.socket() as probe:
-            # As servers do: a port whose last connections are still closing is free.
+            # As servers do: a port counts as free while its last connections are still closing.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
@@ -212,9 +211,9 @@ def check_ports(configuration: HasPorts, command: str = "make run") -> None:
 
 
 def lock(state: Path, command: str = "make run") -> IO[str]:
-    """Take the state directory for this run of `command`; keep what is returned.
+    """Lock the state directory for this run of `command`, while the returned file is open.
 
-    Raises CannotStart.
+    Raises CannotStart if another run has locked it.
     """
     file = (state / "lock").open("w")
     try:

@@ -1,4 +1,4 @@
-"""The queues and the bucket inside the embedded AWS, made as Terraform makes the real ones."""
+"""The queues and the bucket in the embedded AWS, created like those that Terraform creates."""
 
 import json
 from typing import Any, Literal
@@ -37,7 +37,7 @@ def is_up(configuration: Configuration) -> bool:
 
 
 def is_prepared(configuration: Configuration) -> bool:
-    """Create what is missing; return whether the embedded AWS let us."""
+    """Create what is missing; return whether that succeeded."""
     try:
         create_resources(
             client("sqs", configuration),
@@ -50,7 +50,7 @@ def is_prepared(configuration: Configuration) -> bool:
 
 
 def create_resources(sqs: Any, s3: Any, *, visibility_timeout_seconds: int) -> None:
-    """Create the queues and the bucket where they are missing; what they hold stays.
+    """Create the queues and the bucket if they are missing; keep what they hold.
 
     Raises ClientError or BotoCoreError.
     """

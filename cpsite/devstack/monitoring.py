@@ -18,18 +18,17 @@ from cpsite.devstack.configuration import HOST, ROOT, CannotStart
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
 
 BANNER = """
-Prometheus reads both services, with the rules and the configuration of production. Ctrl-C stops it;
-what it holds stays in {state}.
+Prometheus scrapes both services, with production's rules and configuration. Ctrl-C stops it; its
+data stays in {state}.
 
-  Prometheus    {prometheus}/targets   is every service read?
+  Prometheus    {prometheus}/targets   is every service scraped?
                 {prometheus}/alerts    which alert would fire?
-  Alertmanager  {alertmanager}   what would be sent; here nothing is
+  Alertmanager  {alertmanager}   what would be sent; nothing is sent from here
 
-The dashboards are for Grafana, which `docker compose up` brings along; `make dashboard-svg` draws
-them without it.
+The dashboards are for Grafana, which `docker compose up` includes.
 """
 
-#: Programs by the names that packages give them, the first of which is used.
+#: Names that packages give the programs. The first one found is used.
 PROMETHEUS: Final = ("prometheus",)
 ALERTMANAGER: Final = ("alertmanager", "prometheus-alertmanager")
 
@@ -41,7 +40,7 @@ On macOS: brew install prometheus, and Alertmanager from https://prometheus.io/d
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where everything is; `state` is a directory."""
+    """Paths of programs and data, and ports; `state` is a directory."""
 
     state: Path
     prometheus: str
@@ -53,7 +52,7 @@ class Settings:
 
     @property
     def ports(self) -> dict[str, int]:
-        """Every port that is listened on here, by the variable that sets it."""
+        """Every port that these programs listen on, by the variable that sets it."""
         return {
             "PROMETHEUS_PORT": self.prometheus_port,
             "ALERTMANAGER_PORT": self.alertmanager_port,
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="directory to keep everything in (default: monitoring in that of `make run`)",
     )
     options = parser.parse_args(arguments)
-    # The ports that `make run` was given, which keeps its state around ours.
+    # Use the ports of `make run`, whose state directory is the parent of ours.
     configuration.recall(options.state.parent)
     try:
         return _run(_read_settings(options.state))
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read_settings(state: Path) -> Settings:
-    """Read the environment, and find the programs. Raises CannotStart."""
+    """Read the environment and find the programs. Raises CannotStart."""
     return Settings(
         state=state.resolve(),
         prometheus=_program("Prometheus", PROMETHEUS),
@@ -160,7 +159,7 @@ def _write_files(settings: Settings) -> None:
 
 
 def _children(settings: Settings) -> tuple[Child, Child]:
-    """Return Alertmanager and Prometheus, in the order of their start."""
+    """Return Alertmanager and Prometheus, in the order in which they start."""
     urls = _urls(settings)
     return (
         Child(

@@ -1,7 +1,7 @@
-"""Production's configuration of Prometheus and Alertmanager, made to fit one machine.
+"""Production's configuration of Prometheus and Alertmanager, adapted to one machine.
 
-Terraform fills the same files in. Here, too, nothing of them is left out or written anew: services
-are at known addresses instead of in Cloud Map, and alerts go no further than Alertmanager.
+It is made from the files that Terraform fills in, with nothing left out or rewritten. But services
+are at known addresses instead of in Cloud Map, and Alertmanager does not send alerts to SNS.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from cpsite.devstack.configuration import ROOT
 FILES: Final = ROOT / "terraform" / "modules" / "monitoring" / "files"
 RULES: Final = FILES / "alerts.yml"
 
-#: What Terraform puts in; none of it is of meaning here, but for the name of the environment.
+#: Dummies for the values that Terraform fills in. Only the environment's name matters here.
 _PLACEHOLDERS: Final = {
     "namespace": "internal",
     "validator_metrics_port": "9100",
@@ -40,9 +40,9 @@ def prometheus_configuration(
 ) -> dict[str, Any]:
     """Return `prometheus.yml` for services at known addresses.
 
-    `targets` has the `host:port` of each job; that of `alertmanager` is also where alerts are sent.
-    `rules` is the path of the rule file. Raises KeyError for a job without a target, and for a
-    value of the file that is not known here.
+    `targets` has the `host:port` of each job; alerts are sent to that of `alertmanager`. `rules` is
+    the path of the rule file. Raises KeyError for a job without a target and for an unknown
+    placeholder in the file.
     """
     configuration = _filled_in("prometheus.yml", environment)
     configuration["rule_files"] = [rules]
@@ -59,8 +59,8 @@ def alertmanager_configuration(
 ) -> dict[str, Any]:
     """Return `alertmanager.yml` with `integrations` in place of SNS for each receiver.
 
-    Without any, alerts are grouped and inhibited as in production, and are to be seen in
-    Alertmanager alone.
+    Without any, alerts are grouped and inhibited as in production, but only Alertmanager's page
+    shows them.
     """
     configuration = _filled_in("alertmanager.yml", environment)
     configuration["receivers"] = [

@@ -1,4 +1,4 @@
-"""Keeps a few processes running: starts them in order, restarts what dies, stops them in turn."""
+"""Keeps a few processes running: starts them in order, restarts dead ones, stops them in order."""
 
 import signal
 import subprocess
@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
-#: Seconds before the first restart; doubled for each further one that follows soon.
+#: Seconds before the first restart; doubled for each further death in a row.
 RESTART_DELAY: Final = 1.0
-#: Deaths in a row, none of them after HEALTHY_AFTER seconds of life, that end the run.
+#: More deaths in a row than this end the run. A life of HEALTHY_AFTER seconds restarts the count.
 DEATHS_ALLOWED: Final = 5
 HEALTHY_AFTER: Final = 30.0
 POLL_INTERVAL: Final = 0.1
@@ -23,26 +23,26 @@ LAST_LINES: Final = 20
 
 
 def tell(line: str) -> None:
-    """Print a line, to whoever may still be listening: stopping must not fail for want of it."""
+    """Print a line. A closed standard output is no error, so that it cannot prevent a stop."""
     with suppress(OSError):
         print(line, flush=True)
 
 
 class Stopped(Exception):
-    """Somebody asked the stack to stop while it was still starting."""
+    """A signal stopped the stack while it was still starting."""
 
 
 class ChildFailed(Exception):
-    """A process keeps dying, or never became ready. The text ends with its last lines."""
+    """A process keeps dying, or never became ready. The text ends with its last output."""
 
 
 @dataclass
 class Child:
-    """One process. `log` is a file for its output.
+    """One process.
 
-    `is_ready` tells when the next one may start. It is asked until it has said so, in each life of
-    the process anew, and may itself do what the process needs to be of use.
-    Without a log its output goes to ours, each line behind its name.
+    The next one starts when `is_ready` returns True. It is called until then, again after each
+    restart of the process, and may itself prepare what the process needs. `log` is a file for the
+    output. Without one, the output goes to standard output, each line after the process's name.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Child:
     is_ready: Callable[[], bool]
     ready_within: float = 30.0
     stop_within: float = 25.0
-    #: False for a process that must save its state: not even a second signal hurries it.
+    #: False for a process that must save its state: a second signal must not kill it.
     may_be_hurried: bool = True
     #: Whether `is_ready` has been true in this life of the process.
     was_ready: bool = False
@@ -73,7 +73,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C goes to the whole foreground group; stopping them in order is up to us.
+            # Ctrl-C goes to the whole foreground group, but we stop the processes in order.
             start_new_session=True,
         )
         self._pump = threading.Thread(target=self._pump_output, daemon=True)
@@ -85,7 +85,7 @@ class Child:
         with self._open_sink() as sink:
             for line in self.process.stdout:
                 self.lines.append(line)
-                # A terminal that is gone must not block the child's pipe.
+                # A closed terminal must not block the child's pipe.
                 with suppress(OSError):
                     sink.write(line if self.log else f"{self.name:<9} | {line}")
                     sink.flush()
@@ -101,7 +101,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def stop(self, is_hurried: Callable[[], bool] = lambda: False) -> None:
-        """End the process by SIGTERM, or by SIGKILL when it takes too long or is hurried."""
+        """Stop the process with SIGTERM; with SIGKILL if it takes too long or is hurried."""
         if self.process is None:
             return
         if self.is_alive:
@@ -118,7 +118,7 @@ class Child:
             self._pump.join(timeout=5)
 
     def failure(self, what: str) -> ChildFailed:
-        """Return the error that says `what`, followed by the last lines of the process."""
+        """Return the error with the text `what` and the last lines of the process's output."""
         if self._pump is not None:
             self._pump.join(timeout=1)
         where = f"\n(all of it: {self.log})" if self.log else ""
@@ -134,7 +134,7 @@ class Supervisor:
         self._signals = 0
 
     def install_signal_handlers(self) -> None:
-        # SIGHUP: somebody has closed the terminal.
+        # SIGHUP: the terminal was closed.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
@@ -181,7 +181,7 @@ class Supervisor:
             child.start()
 
     def stop(self) -> None:
-        """Stop all, in order; a signal that comes meanwhile kills what may be hurried."""
+        """Stop all children in order; a signal meanwhile kills those that may be hurried."""
         before = self._signals
         for child in self._stop_order:
             child.stop(lambda: self._signals > before)

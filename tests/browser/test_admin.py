@@ -130,7 +130,7 @@ def test_what_is_not_stored_is_listed(page, log_in, is_fine, picture, a_day):
     assert page.locator("table tbody tr").count() <= 4
     page.locator("table tbody tr").first.get_by_role("link").click()
     page.get_by_text("no event says that it is stored").or_(
-        page.get_by_text("The last try to store it was given up")
+        page.get_by_text("The last attempt to store it failed")
     ).wait_for()
 
 
@@ -235,5 +235,5 @@ def test_who_guesses_passwords_has_to_wait(page, site, is_fine, picture):
         page.get_by_label("Password").fill(ADMIN[1])
         page.get_by_role("button", name="Log in").click()
         page.get_by_text("Try again in 15 minutes").wait_for()
-    lines = [line for line in site.started[0].lines() if line["logger"] == "validator.logins"]
+    lines = [line for line in site.started[0].lines() if line["logger"] == "cpsite.web.admin_login"]
     assert [line["event"] for line in lines[-5:]] == ["admin_login_throttled"] * 5

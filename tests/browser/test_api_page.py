@@ -128,7 +128,7 @@ def test_it_says_when_to_come_back(page, site):
     _fill(page)
     _send(page)
     assert _status(page).startswith("503")
-    assert re.search(r"Come back after \d+ s", page.locator("#result-note").inner_text())
+    assert re.search(r"Try again after \d+ s", page.locator("#result-note").inner_text())
 
 
 def test_it_fits_a_phone(phone, picture, fits, is_accessible):

@@ -1,6 +1,5 @@
 """SQS and S3 on this machine: fauxqs and SeaweedFS for a long run, MiniStack for a short one."""
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,9 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import obstore
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store
 
@@ -83,39 +80,15 @@ def _read(store: S3Store, key: str) -> bytes:
     return obstore.get(store, key).bytes().to_bytes()
 
 
-def _client(service: str, endpoint: str) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=endpoint,
-        region_name=environment.REGION,
-        aws_access_key_id=environment.ACCESS_KEY,
-        aws_secret_access_key=environment.ACCESS_KEY,
-        config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=20),
-    )
-
-
-def _queue_attributes(sqs: Any, dlq_url: str, shape: Shape) -> dict[str, str]:
-    answer = sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])
-    redrive = {
-        "deadLetterTargetArn": answer["Attributes"]["QueueArn"],
-        "maxReceiveCount": shape.max_receive_count,
-    }
-    return {
-        "VisibilityTimeout": str(shape.visibility_timeout),
-        "RedrivePolicy": json.dumps(redrive),
-    }
-
-
 @contextmanager
 def fauxqs_and_seaweedfs(scratch: Path, shape: Shape) -> Iterator[Aws]:
     with (
         emulators.sqs(scratch, delay_ms=0) as sqs,
         emulators.s3(scratch) as s3,
-        sqs.queue() as queue,
+        sqs.queue(
+            visibility_timeout=shape.visibility_timeout, max_receive_count=shape.max_receive_count
+        ) as queue,
     ):
-        sqs.client.set_queue_attributes(
-            QueueUrl=queue.url, Attributes=_queue_attributes(sqs.client, queue.dlq_url, shape)
-        )
         yield Aws(
             product="fauxqs and SeaweedFS",
             sqs=sqs.client,
@@ -139,11 +112,12 @@ def ministack(scratch: Path, shape: Shape) -> Iterator[Aws]:
         "LOG_LEVEL": "WARNING",
     }
     with Process("MiniStack", [MINISTACK], variables, scratch / "ministack.log") as process:
-        sqs, s3 = _client("sqs", endpoint), _client("s3", endpoint)
+        sqs, s3 = emulators.client("sqs", port), emulators.client("s3", port)
         process.wait_for_port(port)
         process.wait_for(lambda: _answers(sqs), "its first answer")
         dlq_url = sqs.create_queue(QueueName="chaos-dlq")["QueueUrl"]
-        attributes = _queue_attributes(sqs, dlq_url, shape)
+        attributes = emulators.redriving(sqs, dlq_url, shape.max_receive_count)
+        attributes["VisibilityTimeout"] = str(shape.visibility_timeout)
         queue_url = sqs.create_queue(QueueName="chaos", Attributes=attributes)["QueueUrl"]
         s3.create_bucket(Bucket="chaos")
         yield Aws(

@@ -1,16 +1,15 @@
 """What a run left behind: objects, dead letters, audit events and logs."""
 
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-import psycopg
-
+from tests import databases
 from tests.chaos import contents
 from tests.chaos.records import WORD, Journal
 
@@ -134,21 +133,6 @@ def read_audit(url: str) -> list[AuditRow]:
         "WHERE message_id IS NOT NULL"
     )
     return [
-        AuditRow(kind, str(message_id), digest, attempts or 0)
-        for kind, message_id, digest, attempts in _rows(url, query)
+        AuditRow(kind, str(UUID(str(message_id))), digest, attempts or 0)
+        for kind, message_id, digest, attempts in databases.rows(url, query)
     ]
-
-
-def _rows(url: str, query: str) -> Iterator[tuple[Any, ...]]:
-    if not url.startswith("sqlite"):
-        with psycopg.connect(url) as database:
-            yield from database.execute(query)  # type: ignore[arg-type]
-        return
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-    try:
-        # SQLite holds a UUID without its hyphens.
-        for kind, raw, *others in connection.execute(query):
-            hyphens = f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
-            yield (kind, hyphens, *others)
-    finally:
-        connection.close()

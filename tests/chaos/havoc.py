@@ -5,8 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from tests import postgresql
 from tests.chaos.clock import Clock
-from tests.chaos.postgres import PostgreSQL
 from tests.chaos.schedule import Event, Schedule
 from tests.chaos.services import Service
 
@@ -22,7 +22,7 @@ class Havoc:
         schedule: Schedule,
         services: Mapping[str, Service],
         *,
-        database: PostgreSQL | None,
+        database: postgresql.Server | None,
         clock: Clock | None,
         poison: Sequence[str],
         send: Callable[[str], None],

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -11,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.environment import PYTHON, ROOT
+from bench.environment import PYTHON
+from bench.processes import spawn
 
 MASTER = (PYTHON, "-m", "gunicorn", "--config", "python:cpsite.gunicorn")
 UPLOADER = (PYTHON, "manage.py", "run_uploader")
@@ -65,16 +65,7 @@ class Service:
         log = self.scratch / f"{name}.log"
         for path in self.leftovers:
             path.unlink(missing_ok=True)
-        with log.open("ab") as output:
-            popen = subprocess.Popen(
-                [str(part) for part in self.command],
-                cwd=ROOT,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        popen = spawn(self.command, self.environment, log)
         self.lives.append(Life(name, log, popen))
 
     def wait_until_ready(self) -> bool:
@@ -132,13 +123,6 @@ class Service:
     def _signal_session(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.life.popen.pid, number)
-
-
-def is_open(port: int) -> bool:
-    """Whether something listens on a loopback port."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def _children(pid: int) -> list[int]:

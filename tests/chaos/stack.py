@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bench import environment
 from bench.errors import CannotMeasure
-from bench.processes import free_port
-from tests.chaos import aws, contents, postgres, sabotage, services
+from bench.processes import free_port, is_open
+from tests import postgresql
+from tests.chaos import aws, contents, sabotage, services
 from tests.chaos.aws import Aws
 from tests.chaos.clock import Clock
 from tests.chaos.dialects import S3, Sqs
 from tests.chaos.faults import S3_RATES, Injector, sqs_rates
-from tests.chaos.postgres import PostgreSQL
 from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import Schedule, Shape
 from tests.chaos.services import Service
@@ -43,7 +43,7 @@ class Stack:
     aws: Aws
     sqs: Proxy
     s3: Proxy
-    database: PostgreSQL | None
+    database: postgresql.Server | None
     database_url: str
     clock: Clock | None
     services: dict[str, Service] = field(default_factory=dict)
@@ -92,12 +92,13 @@ def _proxies(options: Options, plan: Schedule, found: Aws) -> tuple[Proxy, Proxy
 
 
 @contextmanager
-def _database(scratch: Path) -> Iterator[PostgreSQL | None]:
+def _database(scratch: Path) -> Iterator[postgresql.Server | None]:
     """Run PostgreSQL, where it is installed, and keep its log."""
-    database = postgres.create()
-    if database is None:
+    binaries = postgresql.find_binaries()
+    if binaries is None:
         yield None
         return
+    database = postgresql.Server(binaries)
     try:
         database.start()
         yield database
@@ -126,15 +127,8 @@ def _migrate(stack: Stack) -> None:
 def _environment(stack: Stack) -> dict[str, str]:
     return (
         environment.bare(stack.scratch)
+        | environment.of_aws(sqs=stack.sqs.endpoint, s3=stack.s3.endpoint)
         | {
-            "AWS_ACCESS_KEY_ID": environment.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": environment.ACCESS_KEY,
-            "AWS_REGION": environment.REGION,
-            "AWS_ENDPOINT_URL_SQS": stack.sqs.endpoint,
-            "AWS_ENDPOINT_URL_S3": stack.s3.endpoint,
-            # Settings of the caller's account must not reach the clients.
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "SQS_QUEUE_URL": stack.aws.queue_url,
             "SQS_DLQ_URL": stack.aws.dlq_url,
             "S3_BUCKET": stack.aws.bucket,
@@ -169,7 +163,7 @@ def _make_services(stack: Stack) -> None:
             services.MASTER,
             common | variables,
             stack.scratch,
-            partial(services.is_open, port),
+            partial(is_open, port),
             stack.options.shape.stop_seconds,
         )
     for number in range(stack.options.shape.uploaders):

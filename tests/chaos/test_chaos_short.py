@@ -10,9 +10,10 @@ from tests.chaos.stack import Options
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.slow(reason="half a minute of trouble"),
     pytest.mark.skipif(
         bool(aws.missing(is_short=True)) and not os.environ.get("CI"),
-        reason="MiniStack is installed by `make test`",
+        reason="MiniStack is installed by `make test-slow`",
     ),
 ]
 

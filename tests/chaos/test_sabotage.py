@@ -12,16 +12,16 @@ from tests.chaos.sabotage import SABOTAGES
 _SCRIPT = """
 import django
 django.setup()
-import cpsite.audit.recorder, cpsite.message, cpsite.sqs
-import uploader.handling, uploader.outage, validator.idempotency
+import cpsite.audit.recorder, cpsite.message, cpsite.queue.client
+import uploader.handler, uploader.storage_outage, validator.idempotency
 for changed in (
     cpsite.audit.recorder._lose,
     cpsite.message.Message.encode,
-    cpsite.sqs._outcome,
-    uploader.handling.Handler._store_parts,
-    uploader.handling.Handler.leave_undecodable,
-    uploader.handling.object_key,
-    uploader.outage.StorageOutage.wait,
+    cpsite.queue.client._outcome,
+    uploader.handler.Handler._store_parts,
+    uploader.handler.Handler.leave_undecodable,
+    uploader.handler.object_key,
+    uploader.storage_outage.StorageOutage.wait,
     validator.idempotency.claim,
 ):
     print(changed.__code__.co_filename)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cpsite.message import FIELD_NAMES, DecodeError, Message
 from tests import factories
 
-# Whatever the contract lets through: any text that UTF-8 can carry.
+# Whatever the contract accepts: any text that UTF-8 can encode.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
 
 

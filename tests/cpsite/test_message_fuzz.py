@@ -1,4 +1,4 @@
-"""Whatever stands on the queue, `Message.decode` reads it rightly or raises DecodeError."""
+"""Whatever is on the queue, `Message.decode` reads it correctly or raises DecodeError."""
 
 import codecs
 import json
@@ -14,7 +14,7 @@ from tests import factories
 
 fuzz = settings(max_examples=max(300, settings().max_examples))
 
-#: All that a DecodeError may say. Nothing of a body is in it.
+#: The only texts that a DecodeError may have. None of them quotes a body.
 REASONS = {
     "JSONDecodeError",
     "OverflowError",
@@ -33,7 +33,7 @@ REASONS = {
 #: Stands for a number of more digits than Python converts, in either direction.
 HUGE = "\x00huge"
 
-#: What UTF-8 can carry. Hypothesis tries control characters, astral ones and odd spaces.
+#: Text that UTF-8 can encode. Hypothesis tries control characters, astral ones and odd spaces.
 characters = st.characters(exclude_categories=["Cs"])
 texts = st.text(characters, max_size=40)
 values = st.recursive(
@@ -88,7 +88,7 @@ odd_times = st.sampled_from(
 
 
 def read(raw):
-    """Decode; check what must hold of any outcome."""
+    """Decode, and check what must hold for any outcome."""
     try:
         message = Message.decode(raw)
     except DecodeError as exc:
@@ -185,7 +185,7 @@ def test_a_message_with_something_changed(pairs, ascii_only):
 @fuzz
 @given(st.data())
 def test_a_message_with_bytes_changed(data):
-    """A bit of damage is not repaired: what still decodes is a message as it stands."""
+    """Damage is not repaired: what still decodes is exactly what the bytes say."""
     raw = bytearray(factories.message().encode().encode())
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(raw)))
@@ -232,7 +232,7 @@ def test_other_spellings_of_a_message_are_the_message(pairs, ascii_only, space):
 @fuzz
 @given(st.sampled_from(["client", "value", "name"]), st.characters(categories=["Cs"]))
 def test_half_a_character_is_a_decode_error(where, half):
-    """JSON can spell a lone surrogate, but nothing that we write could hold it (RFC 8259, 8.2)."""
+    """JSON can escape a lone surrogate, but UTF-8 cannot encode it (RFC 8259, 8.2)."""
     data = factories.fields()
     changes = {
         "client": {"client": half},

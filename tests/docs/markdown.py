@@ -68,6 +68,16 @@ class Page:
         return found
 
 
+def section(page: Page, heading: str) -> str:
+    """Return the text under a heading, up to the next one of its level."""
+    text = page.path.read_text()
+    level = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert level is not None, f"{page} has no heading {heading}"
+    rest = text[level.end() :]
+    end = re.search(rf"^#{{1,{len(level[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
+
+
 def _walk(tokens: list[Token]) -> Iterator[Token]:
     for token in tokens:
         yield token

@@ -20,14 +20,15 @@ from tests.end_to_end.conftest import (  # noqa: F401 - fixtures
 from tests.waiting import wait_for
 
 PAGE = page("docs/clients.md")
-#: HTTPie and Node; `make test` installs them.
+#: HTTPie and Node; `make test-slow` installs them.
 CLIENTS = ROOT / ".venv-clients"
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.slow(reason="runs programs that wait before they try again"),
     pytest.mark.skipif(
         not (CLIENTS / ".installed").exists() and not os.environ.get("CI"),
-        reason="HTTPie and Node are installed by `make test`",
+        reason="HTTPie and Node are installed by `make test-slow`",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""What the README and docs/operations.md show is what happens."""
+"""What README and docs/operations.md show is what happens."""
 
 import gzip
 import json

@@ -49,7 +49,7 @@ def test_links(page):
         ("docs/operations.md", None),
         ("docs/adr/", None),
         ("docs/operations.md#dead-letters", None),
-        ("#run-it", None),
+        ("#try-it", None),
         ("https://semver.org", None),
         ("http://127.0.0.1:8000/", None),
         ("docs/no-such-page.md", "leads to no file of the repository"),

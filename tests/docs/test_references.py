@@ -11,7 +11,8 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
-from tests.docs.markdown import ROOT, Page, files, page, pages
+from tests.docs.markdown import ROOT, Page, files, page, pages, section
+from tests.packaging.test_env_example import example
 
 #: What begins a reference to a file of ours; other paths belong to containers, AWS or the API.
 TOP = {path.partition("/")[0] for path in files()}
@@ -20,9 +21,9 @@ MADE = re.compile(
     r"(?:var|\.venv[\w-]*|terraform/(?:bootstrap/)?(?:\.terraform|terraform\.tfstate))\b"
 )
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|PORT|HOST")
-#: What AWS's tools, Django's commands, Terraform and make read themselves.
 #: What a reader puts in, and what the examples for clients call the service.
 EXAMPLES = {"MESSAGE_ID", "CPSITE_URL"}
+#: What AWS's tools, Django's commands, Terraform and make read themselves.
 OTHERS = re.compile(r"AWS_.*|DJANGO_SUPERUSER_\w+|TF_.*|GITHUB_\w+|COMPOSE_\w+|DOCKER_\w+")
 
 
@@ -126,6 +127,7 @@ def test_a_wrong_command_would_be_found():
     assert problem_of(["dlq", "list", "--dry-run"]) == "no option --dry-run"
     assert problem_of(["run_uploader", "--concurency", "3"]) == "no option --concurency"
     assert ["run_uploader"] in commands_in(page("README.md"))
+    assert ["dlq", "list"] in commands_in(page("docs/operations.md"))
 
 
 OURS = [
@@ -136,22 +138,12 @@ OURS = [
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_commands_stand_in_the_readme_and_among_the_exit_codes(name):
-    assert name in [words[0] for words in commands_in(page("README.md"))]
-    rows = re.findall(
-        r"^\| `(\w+)", section(page("docs/operations.md"), "Exit codes"), re.MULTILINE
+def test_our_commands_stand_in_operations_with_their_exit_codes(name):
+    operations = page("docs/operations.md")
+    assert re.search(
+        rf"^python manage\.py {name}\b.*# \w", section(operations, "Commands"), re.MULTILINE
     )
-    assert name in rows
-
-
-def section(page: Page, heading: str) -> str:
-    """Return the text under a heading, up to the next one of its level."""
-    text = page.path.read_text()
-    level = re.search(rf"^(#+) {heading}$", text, re.MULTILINE)
-    assert level is not None
-    rest = text[level.end() :]
-    end = re.search(rf"^#{{1,{len(level[1])}}} ", rest, re.MULTILINE)
-    return rest[: end.start()] if end else rest
+    assert name in re.findall(r"^\| `(\w+)", section(operations, "Exit codes"), re.MULTILINE)
 
 
 # --- variables ------------------------------------------------------------------------------------
@@ -205,9 +197,10 @@ def _literal(node: ast.expr) -> object:
         return ...
 
 
-def table() -> dict[str, str]:
-    """Return the README's variables, each with the text of its default."""
-    rows = re.findall(r"^\| (.+?) \| (.+?) \| .+ \|$", CONFIGURATION_TABLE, re.MULTILINE)
+def table(heading: str) -> dict[str, str]:
+    """Return the variables under a heading of the page, each with the text of its default."""
+    text = section(page("docs/configuration.md"), heading)
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| .+ \|$", text, re.MULTILINE)
     found: dict[str, str] = {}
     for names, defaults in rows:
         variables = re.findall(r"`([A-Z_0-9]+)`", names)
@@ -218,11 +211,22 @@ def table() -> dict[str, str]:
     return found
 
 
-CONFIGURATION_TABLE = section(page("README.md"), "Configuration")
+SERVICES = table("Services")
+OTHER_VARIABLES = table("Commands") | table("One machine")
 
 
-def test_the_readme_has_every_variable_of_the_configuration():
-    assert table().keys() == readers().keys()
+def test_the_page_has_every_variable_of_the_services():
+    assert SERVICES.keys() == readers().keys()
+
+
+def test_the_page_has_every_other_variable_of_the_example():
+    assert SERVICES.keys() | OTHER_VARIABLES.keys() == example().keys()
+    assert not SERVICES.keys() & OTHER_VARIABLES.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in OTHER_VARIABLES if example()[name]])
+def test_the_page_has_the_other_defaults_of_the_example(name):
+    assert OTHER_VARIABLES[name] == f"`{example()[name]}`"
 
 
 def defaults_of(name: str) -> set[str]:
@@ -235,8 +239,8 @@ def defaults_of(name: str) -> set[str]:
 @pytest.mark.parametrize(
     "name", sorted(name for name, value in readers().items() if value not in ("", []))
 )
-def test_the_readme_has_the_defaults_of_the_configuration(name):
-    shown = set(re.findall(r"`([^`]*)`", table()[name]))
+def test_the_page_has_the_defaults_of_the_services(name):
+    shown = set(re.findall(r"`([^`]*)`", SERVICES[name]))
     assert shown
     assert shown <= defaults_of(name)
 

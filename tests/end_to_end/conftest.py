@@ -3,19 +3,24 @@
 import http.client
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from bench.processes import free_port, spawn
+from tests import databases
 from tests.conftest import Bucket, Queue
 from tests.waiting import wait_for
 
@@ -23,34 +28,12 @@ ROOT = Path(__file__).parents[2]
 TOKENS = '{"alice": ["alice-token-1"], "bob": ["bob-token-1"]}'
 
 
-#: Below the ports that Linux gives to outgoing connections (32768 and up): a port from among those
-#: may be taken again before the service binds it. Each pytest-xdist worker has a range of its own.
-_ports = iter(range(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000))
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on, a different one each time."""
-    for port in _ports:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    pytest.fail("no port is free")
-
-
 class Process:
     """A service process whose output is kept for the failure report."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.log = log
-        self._file = log.open("ab")
-        self.popen = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=environment,
-            stdout=self._file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self.popen = spawn([sys.executable, *command], environment, log)
 
     def signal(self, number: int) -> None:
         self.popen.send_signal(number)
@@ -67,7 +50,6 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
-        self._file.close()
 
     def lines(self) -> list[dict[str, Any]]:
         """The JSON log lines so far."""
@@ -107,7 +89,11 @@ class Services:
         process = self._start(
             "validator", ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"], **environment
         )
-        wait_for(lambda: self.get("/health/ready")[0] == 200, "the validator")
+        wait_for(
+            lambda: self.get("/health/ready")[0] == 200 or process.popen.poll() is not None,
+            "the validator",
+        )
+        assert process.popen.poll() is None, process.log.read_text()[-2000:]
         return process
 
     def uploader(self, *arguments: str, **environment: str) -> Process:
@@ -150,34 +136,68 @@ class Services:
 
     def audit(self) -> list[tuple[str, str]]:
         """(kind, message id or reason) of every event, in order."""
-        script = (
-            "from cpsite.audit.models import AuditEvent\n"
-            "for e in AuditEvent.objects.order_by('occurred_at', 'id'):\n"
-            "    print(e.kind, e.message_id or e.reason)"
-        )
-        shell = self.manage("shell", "--no-imports", "-c", script)
-        assert shell.returncode == 0, shell.stderr
-        rows = [line.split() for line in shell.stdout.splitlines()]
-        return [(kind, what) for kind, what in rows]
+        query = "SELECT kind, message_id, reason FROM audit_auditevent ORDER BY occurred_at, id"
+        return [
+            (kind, str(UUID(str(message_id))) if message_id else reason)
+            for kind, message_id, reason in databases.rows(self.environment["DATABASE_URL"], query)
+        ]
 
 
-def _database_url(tmp_path: Path) -> Iterator[str]:
-    """A database of the test's own, on the server that the suite runs against."""
-    server = os.environ.get("DATABASE_URL", "")
-    if not server.startswith("postgresql"):
-        yield f"sqlite:///{tmp_path / 'audit.sqlite3'}"
-        return
-    name = f"e2e_{uuid.uuid4().hex[:12]}"
+def _migrate(url: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": url}
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+@cache
+def _migrated_file() -> Path:
+    """Return an SQLite file with all tables, of which each test gets a copy."""
+    path = Path(_scratch().name) / "migrated.sqlite3"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="cpsite-migrated-")
+
+
+@cache
+def _migrated_template(server: str) -> str:
+    """Return the name of a database with all tables on a server that ends with the run."""
+    name = f"migrated_{uuid.uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {name}")
+    _migrate(_database_of(server, name))
+    return name
+
+
+def _database_of(server: str, name: str) -> str:
+    return server.replace("/postgres?", f"/{name}?")
+
+
+def _execute(server: str, statement: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    yield server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+def sqlite_database(directory: Path) -> str:
+    """Return the URL of an SQLite file of a test's own, with all tables."""
+    path = directory / "audit.sqlite3"
+    shutil.copy(_migrated_file(), path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> Iterator[str]:
-    yield from _database_url(tmp_path)
+    """A database of the test's own, with all tables, on the server that the run has started."""
+    server = os.environ.get("SERVICES_DATABASE_URL", "")
+    if not server:
+        yield sqlite_database(tmp_path)
+        return
+    name = f"e2e_{uuid.uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {_migrated_template(server)}")
+    yield _database_of(server, name)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -204,8 +224,6 @@ def services(
         "LOG_FORMAT": "json",
     }
     made = Services(environment, tmp_path, queue, bucket)
-    migrated = made.manage("migrate", "--verbosity", "0")
-    assert migrated.returncode == 0, migrated.stderr
     yield made
     for process in made.started:
         process.kill()

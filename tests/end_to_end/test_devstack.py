@@ -24,9 +24,10 @@ MINISTACK = ROOT / ".venv-devstack" / "bin" / "ministack"
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.slow(reason="starts the whole of `make run`"),
     pytest.mark.skipif(
         not MINISTACK.exists() and not os.environ.get("CI"),
-        reason="the embedded AWS is installed by `make run` and `make test`",
+        reason="the embedded AWS is installed by `make run` and `make test-slow`",
     ),
 ]
 

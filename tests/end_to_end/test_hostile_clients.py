@@ -15,11 +15,14 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
-from cpsite import gunicorn_worker
+from cpsite.web import worker as gunicorn_worker
 from tests import factories
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.slow(reason="hostile clients at length"),
+]
 
 GUNICORN = ["-m", "gunicorn", "--config"]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -129,7 +132,7 @@ def test_thousands_of_idle_connections_do_not_keep_out_a_good_client(services):
 def _start_impatient(services, **settings):
     """Start a validator with other bounds than ours, so that a test need not wait for those."""
     config = services.scratch / "config.py"
-    lines = ["from cpsite.gunicorn import *", "from cpsite import gunicorn_worker"]
+    lines = ["from cpsite.gunicorn import *", "from cpsite.web import worker as gunicorn_worker"]
     lines += [f"gunicorn_worker.{name} = {value}" for name, value in settings.items()]
     config.write_text("\n".join([*lines, "keepalive = 2"]))
     services._start("validator", [*GUNICORN, str(config)], WEB_CONCURRENCY="1")

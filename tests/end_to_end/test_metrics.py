@@ -11,7 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import factories
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.slow(reason="asks processes again and again, as Prometheus does"),
+]
 
 PROCESS = {
     "process_cpu_seconds_total",

@@ -6,20 +6,19 @@ import json
 import os
 import signal
 import socket
-import socketserver
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+from contextlib import closing
 
 import boto3
 import pytest
 
 from tests import factories
 from tests.end_to_end.conftest import ROOT
+from tests.gate import Gate
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.end_to_end
@@ -101,6 +100,7 @@ def test_metrics_add_up_over_several_gunicorn_workers(services):
     assert services.get("/metrics")[0] == 404  # never on the public port
 
 
+@pytest.mark.slow(reason="starts several sets of processes")
 def test_metrics_survive_the_death_of_a_gunicorn_worker(services):
     validator = services.validator(WEB_CONCURRENCY="2")
     for number in range(10):
@@ -143,6 +143,7 @@ def _lines(services):
     ]
 
 
+@pytest.mark.slow(reason="starts several sets of processes")
 def test_batches_lose_nothing_to_kill_minus_nine_and_are_flushed_by_sigterm(services):
     services.validator()
     batches = {"UPLOADER_LAYOUT": "batch", "UPLOADER_BATCH_MESSAGES": "25"}
@@ -166,7 +167,13 @@ def test_batches_lose_nothing_to_kill_minus_nine_and_are_flushed_by_sigterm(serv
     assert len({json.dumps(document, sort_keys=True) for document in documents}) == 60
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow(reason="as SIGTERM, once more")),
+    ],
+)
 def test_a_signal_drains_the_uploader_and_it_exits_0(services, number):
     services.validator()
     accepted = {services.post(_data(index))[1]["message_id"] for index in range(20)}
@@ -190,13 +197,14 @@ def test_a_second_signal_quits_at_once_and_loses_nothing(services, aws_endpoint)
     uploader = services.uploader(AWS_ENDPOINT_URL_S3=s3)
     wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
     uploader.signal(signal.SIGTERM)
-    wait_for(lambda: b"once more quits" in uploader.log.read_bytes(), "the first signal")
+    wait_for(lambda: b"second signal quits" in uploader.log.read_bytes(), "the first signal")
     uploader.signal(signal.SIGTERM)
     assert uploader.wait() == 128 + signal.SIGTERM
     assert services.queue.count() == {"visible": 0, "in_flight": 1}
     hanging.close()
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_a_stop_while_s3_hangs_ends_in_its_time_and_loses_nothing(services):
     hanging = socket.create_server(("127.0.0.1", 0), backlog=20)
     s3 = f"http://127.0.0.1:{hanging.getsockname()[1]}"
@@ -207,14 +215,15 @@ def test_a_stop_while_s3_hangs_ends_in_its_time_and_loses_nothing(services):
     wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
     assert uploader.stop() == 0
     hanging.close()
-    assert [line["in_hand"] for line in uploader.lines() if line["event"].startswith("stop_")] == [
-        1
-    ]
+    assert [
+        line["in_flight"] for line in uploader.lines() if line["event"].startswith("stop_")
+    ] == [1]
     services.queue.make_visible()
     assert services.uploader("--drain").wait() == 0
     assert len(services.bucket.keys()) == 1
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_an_outage_of_s3_costs_no_delivery_and_ends_by_itself(services, aws_endpoint):
     """However long it is, no good message gets nearer to the dead letters."""
     services.validator()
@@ -228,7 +237,7 @@ def test_an_outage_of_s3_costs_no_delivery_and_ends_by_itself(services, aws_endp
     )
     assert services.manage("check_uploader").returncode == 0
     assert services.metric("UPLOADER_METRICS_PORT", "uploader_storage_available") == 0
-    with _forwarder(port, aws_endpoint):
+    with closing(Gate(aws_endpoint, port)):
         wait_for(lambda: len(services.bucket.keys()) == 12, "the objects", 120)
         assert uploader.stop() == 0
     assert _objects(services).keys() == accepted
@@ -237,35 +246,7 @@ def test_an_outage_of_s3_costs_no_delivery_and_ends_by_itself(services, aws_endp
     assert services.queue.count(dead=True) == {"visible": 0, "in_flight": 0}
 
 
-@contextmanager
-def _forwarder(port, endpoint):
-    """Answer on `port` with what `endpoint` answers."""
-    target = urlsplit(endpoint)
-
-    class Forward(socketserver.BaseRequestHandler):
-        def handle(self):
-            with socket.create_connection((target.hostname, target.port)) as upstream:
-                back = threading.Thread(target=_pump, args=(upstream, self.request), daemon=True)
-                back.start()
-                _pump(self.request, upstream)
-                back.join(5)
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = daemon_threads = True
-
-    with Server(("127.0.0.1", port), Forward) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
-
-
-def _pump(source, sink):
-    with suppress(OSError):
-        while block := source.recv(65_536):
-            sink.sendall(block)
-        sink.shutdown(socket.SHUT_WR)
-
-
+@pytest.mark.slow(reason="starts several sets of processes")
 def test_a_wedged_uploader_turns_check_uploader_red(services):
     uploader = services.uploader()
     wait_for(lambda: services.manage("check_uploader").returncode == 0, "a green check")
@@ -329,6 +310,7 @@ def test_idle_connections_make_room_for_a_health_check(services):
         connection.close()
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_tokens_rotate_without_a_restart(services, aws_endpoint):
     ssm = boto3.client("ssm", region_name="us-east-1", endpoint_url=aws_endpoint)
     name = f"/cpsite/{services.bucket.name}"
@@ -350,6 +332,7 @@ def test_tokens_rotate_without_a_restart(services, aws_endpoint):
     assert services.post(_data(4), token="alice-token-2")[0] == 202
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_without_the_database_intake_and_storing_go_on(services, tmp_path):
     services.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
     # A pool would wait for five seconds at each try of the audit log.
@@ -388,6 +371,7 @@ def test_concurrent_retries_to_several_processes_are_one_message(services):
     assert services.queue.count()["visible"] == 5
 
 
+@pytest.mark.slow(reason="starts several sets of processes")
 def test_without_the_database_keyed_requests_are_503_and_come_through_later(services):
     url = services.environment["DATABASE_URL"]
     services.validator(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
@@ -454,6 +438,7 @@ def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
     assert "private" not in log
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_bodies_that_stall_do_not_hold_the_threads(services):
     services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="2")
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -466,6 +451,7 @@ def test_bodies_that_stall_do_not_hold_the_threads(services):
         connection.close()
 
 
+@pytest.mark.slow(reason="starts several sets of processes")
 def test_while_sqs_hangs_health_checks_are_answered(services):
     services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="4", SQS_PUBLISH_TIMEOUT_SECONDS="2")
     hanging = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -493,6 +479,7 @@ def test_while_sqs_hangs_health_checks_are_answered(services):
     hanging.close()
 
 
+@pytest.mark.slow(reason="waits for bounds to pass")
 def test_a_stop_is_heard_when_nobody_reads_the_log_any_more(services):
     heartbeat = services.scratch / "heartbeat"
     read, write = os.pipe()

@@ -3,26 +3,24 @@
 import json
 import os
 import shutil
-import socket
-import socketserver
 import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from bench.processes import free_port
 from cpsite.devstack import monitoring_files
 from cpsite.devstack.monitoring import ALERTMANAGER, PROMETHEUS
 from cpsite.devstack.monitoring_files import RULES
-from tests.end_to_end.conftest import Services, free_port, services
+from tests.end_to_end.conftest import Services, services, sqlite_database
+from tests.gate import Gate
 from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.scaling import scaled, scaled_configuration, scaled_rules
 from tests.waiting import wait_for
@@ -33,56 +31,7 @@ __all__ = ["services"]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """A database that a test can lock."""
-    return f"sqlite:///{tmp_path / 'audit.sqlite3'}"
-
-
-class Gate:
-    """A port that leads to another one, for as long as it is open."""
-
-    def __init__(self, endpoint: str) -> None:
-        target = urlsplit(endpoint)
-        gate = self
-
-        class Forward(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                if not gate.is_open:
-                    return
-                address = (str(target.hostname), int(target.port or 0))
-                with socket.create_connection(address) as upstream:
-                    gate.connections |= {self.request, upstream}
-                    back = threading.Thread(
-                        target=_pump, args=(upstream, self.request), daemon=True
-                    )
-                    back.start()
-                    _pump(self.request, upstream)
-                    back.join(5)
-                    gate.connections -= {self.request, upstream}
-
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = daemon_threads = True
-
-        self.is_open = True
-        self.connections: set[socket.socket] = set()
-        self.server = Server(("127.0.0.1", free_port()), Forward)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def shut(self) -> None:
-        """Let nobody through, and cut off who is inside."""
-        self.is_open = False
-        for connection in list(self.connections):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def open(self) -> None:
-        self.is_open = True
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while block := source.recv(65_536):
-            sink.sendall(block)
-        sink.shutdown(socket.SHUT_WR)
+    return sqlite_database(tmp_path)
 
 
 @pytest.fixture
@@ -90,14 +39,12 @@ def make_gate(aws_endpoint: str) -> Iterator[Any]:
     made: list[Gate] = []
 
     def make() -> Gate:
-        made.append(Gate(aws_endpoint))
+        made.append(Gate(aws_endpoint, free_port()))
         return made[-1]
 
     yield make
     for gate in made:
-        gate.shut()
-        gate.server.shutdown()
-        gate.server.server_close()
+        gate.close()
 
 
 class Webhook:

@@ -28,10 +28,6 @@ class Query:
         values = {"__rate_interval": rate_interval, "instance": ".*"}
         return _VARIABLE.sub(lambda found: values[found[1]], self.expression)
 
-    def name_of(self, labels: dict[str, str]) -> str:
-        """Return what the legend calls a series."""
-        return re.sub(r"{{\s*(\w+)\s*}}", lambda found: labels.get(found[1], ""), self.legend)
-
 
 def load() -> dict[str, dict[str, Any]]:
     """Return each dashboard by its file's name."""

@@ -7,10 +7,10 @@ from typing import Final
 
 from prometheus_client import REGISTRY
 
-from cpsite import metrics
-from cpsite.limits import Limits
-from cpsite.middleware import PrometheusAfterMiddleware
-from cpsite.process_metrics import ServiceProcesses
+from cpsite.observability import metrics
+from cpsite.observability.processes import ServiceProcesses
+from cpsite.observability.resource_limits import Limits
+from cpsite.web.middleware import PrometheusAfterMiddleware
 from tests.monitoring.configuration import groups
 from uploader import metrics as _uploader  # noqa: F401 - its import makes them
 from validator import metrics as _validator  # noqa: F401

@@ -1,7 +1,6 @@
 """Prometheus's HTTP API, as Grafana uses it."""
 
 import json
-import math
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ class QueryRefused(Exception):
 
 @dataclass(frozen=True)
 class Series:
-    """Labels, and values by Unix time; NaN is left out, as Grafana draws nothing there."""
+    """Labels and a value, NaN where Grafana would draw nothing."""
 
     labels: dict[str, str]
-    points: list[tuple[float, float]]
+    value: float
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,7 @@ class Prometheus:
         """Return the values of an expression now."""
         found = self.get("query", query=expression)
         assert found["resultType"] == "vector", f"{expression} is a {found['resultType']}"
-        return [_series(item["metric"], [item["value"]]) for item in found["result"]]
-
-    def query_range(
-        self, expression: str, *, start: float, end: float, step: float
-    ) -> list[Series]:
-        """Return the values of an expression from `start` to `end`, each `step` seconds."""
-        found = self.get("query_range", query=expression, start=start, end=end, step=step)
-        return [_series(item["metric"], item["values"]) for item in found["result"]]
+        return [Series(item["metric"], float(item["value"][1])) for item in found["result"]]
 
     def rules(self) -> list[dict[str, Any]]:
         """Return all rules, with their health and what came of them."""
@@ -60,8 +52,3 @@ class Prometheus:
         """Return the names of the alerts that fire."""
         found = self.get("alerts")["alerts"]
         return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
-
-
-def _series(labels: dict[str, str], values: list[tuple[float, str]]) -> Series:
-    points = [(time, float(value)) for time, value in values]
-    return Series(labels, [(time, value) for time, value in points if not math.isnan(value)])

@@ -5,19 +5,17 @@ import shutil
 import subprocess
 import warnings
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from cpsite.limits import Limits
-from cpsite.metrics import Service
-from cpsite.process_metrics import ServiceProcesses
+from cpsite.observability.metrics import Service
+from cpsite.observability.processes import ServiceProcesses
+from cpsite.observability.resource_limits import Limits
 from tests.monitoring import dashboards, metric_names
 from tests.monitoring.configuration import FILES, ROOT, alerts, filled_in, groups
 from tests.monitoring.metric_names import named_in
-from tests.monitoring.units import UNITS
 
 DASHBOARDS = dashboards.load()
 EACH = pytest.mark.parametrize("name", DASHBOARDS)
@@ -129,7 +127,7 @@ def test_a_word_that_grafana_does_not_know_is_seen(place, word, as_grafana_reads
 
 
 @EACH
-def test_units_are_grafanas_and_ours(name):
+def test_units_are_grafanas(name):
     from grafana_foundation_sdk.models import units
 
     known = {getattr(units, constant) for constant in dir(units) if constant[0].isupper()}
@@ -137,7 +135,6 @@ def test_units_are_grafanas_and_ours(name):
         if panel["type"] != "table":
             unit = panel["fieldConfig"]["defaults"]["unit"]
             assert unit in known, panel["title"]
-            assert unit in UNITS, panel["title"]
 
 
 @EACH
@@ -230,18 +227,6 @@ def test_the_place_of_runbooks_stands_once_in_a_file(name):
     assert text.count('"query": "#"') == 1
     (variable,) = (v for v in DASHBOARDS[name]["templating"]["list"] if v["type"] == "constant")
     assert (variable["name"], variable["query"]) == ("repository_url", "#")
-
-
-# --- Pictures -------------------------------------------------------------------------------
-
-
-@EACH
-def test_the_picture_in_the_readme_shows_these_panels(name):
-    # `make dashboard-svg` draws it anew.
-    picture = (ROOT / "docs" / "images" / f"dashboard-{name}.svg").read_text()
-    shown = {element.text for element in ET.fromstring(picture).iter()}
-    assert {panel["title"] for panel in dashboards.panels(DASHBOARDS[name])} <= shown
-    assert f"docs/images/dashboard-{name}.svg" in (ROOT / "README.md").read_text()
 
 
 # --- Rules and runbooks ---------------------------------------------------------------------

@@ -1,23 +1,21 @@
 """The real services under the real Prometheus and Alertmanager, with production's rules."""
 
+import math
 import os
 import re
 import signal
 import sqlite3
 import threading
-import time
 import uuid
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from cpsite.devstack.monitoring_files import RULES
 from tests import factories
-from tests.monitoring import dashboards, render
-from tests.monitoring.render import Span
+from tests.monitoring import dashboards
 from tests.monitoring.scaling import scaled, scaled_rules, without_durations
 from tests.waiting import wait_for
 
@@ -121,7 +119,7 @@ class Stack:
 
 def _is_empty(prometheus, query):
     found = prometheus.query(query.filled_in(rate_interval=RATE_INTERVAL))
-    return not any(series.points for series in found)
+    return all(math.isnan(series.value) for series in found)
 
 
 def _all_queries():
@@ -163,7 +161,6 @@ def test_every_expression_has_data_and_alerts_fire_are_told_and_resolve(stack, m
     wait_for(lambda: set(prometheus.targets().values()) == {"up"}, "all targets")
     _everything_has_data(prometheus)
     assert prometheus.firing() == set()
-    _dashboards_can_be_drawn(prometheus)
 
     _dead_letters_arrive(stack)
     stack.gates["sqs"].shut()
@@ -214,14 +211,6 @@ def _becomes(look, wanted):
     with suppress(pytest.fail.Exception):
         wait_for(lambda: look() == wanted, "a value", 120)
     assert look() == wanted
-
-
-def _dashboards_can_be_drawn(prometheus):
-    now = time.time()
-    for name, board in dashboards.load().items():
-        picture = render.render(board, prometheus, Span(now - 30, now))
-        texts = {element.text for element in ET.fromstring(picture).iter()}
-        assert {panel["title"] for panel in dashboards.panels(board)} <= texts, name
 
 
 def _query(uid, panel):
@@ -278,6 +267,6 @@ def test_two_gunicorn_processes_are_one_and_new_ones_count_on(stack, monitoring,
     (series,) = prometheus.query(accepted)
     assert series.labels.keys() == {"__name__", "instance", "job", "result"}
     (resets,) = prometheus.query(f"resets({accepted}[{scaled('30m')}])")
-    assert resets.points[0][1] == 0
+    assert resets.value == 0
     (exits,) = prometheus.query("validator_worker_exits_total")
-    assert exits.points[0][1] == 3
+    assert exits.value == 3

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from cpsite import __version__
 
@@ -32,6 +33,7 @@ def test_the_images_have_the_version_of_the_program() -> None:
 
     assert set(re.findall(r"^ARG VERSION=(.*)$", dockerfile, re.MULTILINE)) == {__version__}
     assert project["version"] == __version__
+    assert settings.SPECTACULAR_SETTINGS["VERSION"] == __version__
 
 
 def test_each_base_image_is_one_and_names_its_version() -> None:

@@ -12,7 +12,7 @@ Answers = Callable[[str, str, str | None], tuple[int, dict[str, Any]]]
 
 
 def healthy(method: str, path: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
-    """Answer as the README says, for whatever message comes with a token."""
+    """Answer as docs/api.md says, for whatever message comes with a token."""
     if path.startswith("/health/"):
         return 200, {"status": "ok"}
     if path != "/":

@@ -255,7 +255,8 @@ def test_keepalive_outlasts_the_load_balancer(infrastructure: Infrastructure) ->
 
 
 def test_the_uploader_takes_the_queue(infrastructure: Infrastructure) -> None:
-    from uploader.queue_check import QueueAttributes, longest_write_seconds
+    from uploader.queue_settings import QueueAttributes
+    from uploader.storage import longest_write_seconds
 
     queue = infrastructure.one("module.queue.aws_sqs_queue.messages")
     policy = infrastructure.one("module.queue.aws_sqs_queue_redrive_policy.messages")

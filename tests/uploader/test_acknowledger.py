@@ -3,7 +3,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite.sqs import DeleteFailed
+from cpsite.queue.client import DeleteFailed
 from tests import factories
 from tests.waiting import wait_for
 from uploader import acknowledger as module
@@ -14,7 +14,7 @@ from uploader.layouts import Part
 
 
 class Deliveries:
-    """Stands where the receiver stands, and notes what it is asked to delete."""
+    """A fake receiver that records which deliveries it is asked to delete."""
 
     def __init__(self, *answers):
         self.batches = []
@@ -53,7 +53,7 @@ def start(monkeypatch, tmp_path):
         each.close()
 
 
-def test_ten_are_deleted_by_one_call_without_waiting_for_more(start):
+def test_one_call_deletes_ten_without_waiting_for_more(start):
     receiver = Deliveries()
     acknowledger = start(receiver)
     for number in range(20):
@@ -72,7 +72,7 @@ def test_fewer_wait_only_a_moment(start):
     assert len(acknowledger) == 0
 
 
-def test_a_close_deletes_what_is_left(start):
+def test_close_deletes_the_remaining_messages(start):
     receiver = Deliveries()
     acknowledger = start(receiver)
     for number in range(13):
@@ -81,7 +81,7 @@ def test_a_close_deletes_what_is_left(start):
     assert [number for batch in receiver.batches for number in batch] == list(range(13))
 
 
-def test_what_arrives_while_a_call_is_under_way_is_deleted_after_it(start):
+def test_messages_that_arrive_during_a_call_are_deleted_after_it(start):
     receiver = Deliveries()
     receiver.go_on.clear()
     acknowledger = start(receiver)
@@ -105,7 +105,7 @@ def test_what_arrives_while_a_call_is_under_way_is_deleted_after_it(start):
     ],
     ids=repr,
 )
-def test_each_failure_is_counted_and_told(start, caplog, answer, failures, error):
+def test_each_failure_is_counted_and_logged(start, caplog, answer, failures, error):
     before = metrics.acknowledge_failures_total._value.get()
     acknowledger = start(Deliveries(answer))
     for number in range(3):
@@ -116,7 +116,7 @@ def test_each_failure_is_counted_and_told(start, caplog, answer, failures, error
     assert metrics.acknowledge_failures_total._value.get() == before + failures
 
 
-def test_an_unforeseen_error_does_not_end_the_thread(start, caplog):
+def test_an_unexpected_error_does_not_end_the_thread(start, caplog):
     receiver = Deliveries(RuntimeError("a bug"))
     acknowledger = start(receiver)
     for number in range(20):
@@ -132,7 +132,7 @@ def test_while_one_thread_deletes_another_gathers_full_batches(start):
     acknowledger = start(receiver, threads=3)
     for number in range(30):
         acknowledger.add(part(number))
-    wait_for(lambda: len(receiver.batches) == 3, "the acknowledger")  # all under way at once
+    wait_for(lambda: len(receiver.batches) == 3, "the acknowledger")  # all at the same time
     assert sorted(map(len, receiver.batches)) == [10, 10, 10]
     receiver.go_on.set()
     acknowledger.add(part(30))
@@ -140,7 +140,7 @@ def test_while_one_thread_deletes_another_gathers_full_batches(start):
     assert sorted(number for batch in receiver.batches for number in batch) == list(range(31))
 
 
-def test_it_tells_when_there_is_room_again(start):
+def test_it_reports_when_there_is_room_again(start):
     calls = []
     acknowledger = start(Deliveries(), done=lambda: calls.append(1))
     for number in range(10):

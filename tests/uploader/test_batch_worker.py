@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cpsite.message import Message
 from tests import factories
 from tests.waiting import wait_for
-from uploader import handling, storage
+from uploader import handler, storage
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batcher
 from uploader.receiver import Receiver
@@ -79,7 +79,7 @@ def test_nothing_is_deleted_before_its_batch_is_stored(make_worker, queue, bucke
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_a_batch_that_does_not_fill_is_stored_when_its_time_is_up(make_worker, queue, bucket):
+def test_a_batch_that_does_not_fill_is_stored_when_it_is_due(make_worker, queue, bucket):
     publish(3)
     worker = make_worker(max_seconds=0.5, drain=False)
     thread = threading.Thread(target=worker.run)
@@ -90,7 +90,7 @@ def test_a_batch_that_does_not_fill_is_stored_when_its_time_is_up(make_worker, q
     assert len(stored_lines(bucket)) == 3
 
 
-def test_a_stop_stores_what_has_gathered(make_worker, queue, bucket):
+def test_a_stop_stores_the_gathered_messages(make_worker, queue, bucket):
     publish(5)
     worker = make_worker(drain=False)
     thread = threading.Thread(target=worker.run)
@@ -106,7 +106,7 @@ def test_a_stop_stores_what_has_gathered(make_worker, queue, bucket):
 
 
 def test_messages_are_kept_hidden_while_their_batch_fills(make_worker, queue, bucket, monkeypatch):
-    """Or SQS would deliver them to others, again and again, and then to the dead letters."""
+    """Otherwise SQS would deliver them to other workers, and finally to the dead-letter queue."""
     monkeypatch.setattr("uploader.visibility.INTERVAL", 0.2)
     queue.client.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "2"})
     publish(5)
@@ -120,12 +120,12 @@ def test_messages_are_kept_hidden_while_their_batch_fills(make_worker, queue, bu
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_a_batch_that_cannot_be_stored_is_tried_again_in_whatever_batch(
+def test_messages_of_a_batch_that_cannot_be_stored_are_retried_in_any_batch(
     make_worker, queue, bucket, monkeypatch, audit
 ):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "POISON_RETRY_SECONDS", 0)
     messages = publish(12)
-    # The one error that is the object's own, and so puts it off at once.
+    # A refusal of the object, which leaves its messages to SQS at once.
     errors = [ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")]
 
     def store(key, body):
@@ -158,7 +158,7 @@ def test_storing_the_same_batch_again_is_the_same_object(make_worker, queue, buc
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_poison_is_not_in_a_batch_and_harms_none(make_worker, queue, bucket, audit):
+def test_poison_is_left_out_of_batches_and_harms_none(make_worker, queue, bucket, audit):
     publish(3)
     queue.send("hello")
     publish(3)
@@ -169,7 +169,7 @@ def test_poison_is_not_in_a_batch_and_harms_none(make_worker, queue, bucket, aud
     assert "undecodable" in {event.reason for event in audit()}
 
 
-def test_an_unforeseen_error_leaves_the_messages_on_the_queue(make_worker, queue, bucket, caplog):
+def test_an_unexpected_error_leaves_the_messages_on_the_queue(make_worker, queue, bucket, caplog):
     publish(4)
 
     def store(key, body):
@@ -181,7 +181,7 @@ def test_an_unforeseen_error_leaves_the_messages_on_the_queue(make_worker, queue
     assert queue.count() == {"visible": 0, "in_flight": 4}
 
 
-def test_there_is_one_log_line_a_batch(make_worker, queue, bucket, caplog):
+def test_each_batch_has_one_log_line(make_worker, queue, bucket, caplog):
     caplog.set_level(logging.INFO)
     publish(7)
     make_worker().run()
@@ -191,7 +191,7 @@ def test_there_is_one_log_line_a_batch(make_worker, queue, bucket, caplog):
     assert "message_stored" not in caplog.text
 
 
-def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+def test_what_is_in_flight_is_bounded(make_worker, queue, bucket):
     publish(60)
     worker = make_worker(max_messages=4)
     most = 0
@@ -200,7 +200,7 @@ def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
     def count(limit):
         nonlocal most
         received = receive(limit)
-        most = max(most, len(worker._in_hand) + len(received))
+        most = max(most, len(worker._in_flight) + len(received))
         return received
 
     worker._receiver.receive = count
@@ -263,14 +263,14 @@ def test_a_batch_is_stored_even_when_no_thread_can_be_started(
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_an_undecodable_message_is_told_once(make_worker, queue, bucket, caplog):
+def test_an_undecodable_message_is_logged_once(make_worker, queue, bucket, caplog):
     queue.send("hello")
     make_worker().run()
     assert caplog.text.count("message_undecodable") == 1
     assert caplog.text.count("message_failed") == 1
 
 
-def test_at_a_stop_an_sqs_that_is_away_is_asked_once(make_worker, queue, bucket, monkeypatch):
+def test_at_a_stop_an_unavailable_sqs_is_called_once(make_worker, queue, bucket, monkeypatch):
     asked = []
 
     def fail(self, deliveries, *, delay_seconds):
@@ -282,17 +282,17 @@ def test_at_a_stop_an_sqs_that_is_away_is_asked_once(make_worker, queue, bucket,
 
     def store(key, body):
         worker.stop()
-        raise OSError("away")
+        raise OSError("unavailable")
 
     worker = make_worker(store=store, drain=False, max_messages=2)
     worker.run()
     assert len(asked) == 1
 
 
-def test_a_message_of_several_lines_does_not_break_those_of_a_batch(make_worker, queue, bucket):
-    """It is not ours, however much it looks like it."""
-    stranger = json.dumps(json.loads(factories.message().encode()), indent=1)
-    queue.send(factories.kombu_envelope(stranger))
+def test_a_message_of_several_lines_does_not_break_the_lines_of_a_batch(make_worker, queue, bucket):
+    """It is foreign, although it is valid JSON with the right fields."""
+    foreign = json.dumps(json.loads(factories.message().encode()), indent=1)
+    queue.send(factories.kombu_envelope(foreign))
     messages = publish(2)
     counts = make_worker().run()
     assert (counts.stored, counts.failed) == (2, 1)

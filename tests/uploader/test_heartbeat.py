@@ -25,13 +25,13 @@ def clock(monkeypatch):
     return now
 
 
-def test_the_file_is_as_old_as_it_is(path, clock):
+def test_age_is_the_time_since_the_last_write(path, clock):
     Heartbeat(path).check()
     clock[0] += 7
     assert age(path) == 7
 
 
-def test_it_is_written_while_all_goes_on(path, clock):
+def test_it_is_written_while_all_parts_beat(path, clock):
     beating = Heartbeat(path)
     with beating.pulse("receive") as pulse:
         for _ in range(10):
@@ -41,7 +41,7 @@ def test_it_is_written_while_all_goes_on(path, clock):
             pulse.beat()
 
 
-def test_one_silent_part_is_enough_to_stop_it(path, clock, caplog):
+def test_one_stuck_part_is_enough_to_stop_it(path, clock, caplog):
     beating = Heartbeat(path)
     progress = metrics.last_progress_timestamp_seconds
     with beating.pulse("receive") as lively, beating.pulse("upload") as silent:
@@ -61,7 +61,7 @@ def test_one_silent_part_is_enough_to_stop_it(path, clock, caplog):
         assert progress._value.get() > 1
 
 
-def test_nothing_is_expected_of_what_rests_or_has_ended(path, clock):
+def test_no_beat_is_due_at_rest_or_after_the_end(path, clock):
     beating = Heartbeat(path)
     with beating.pulse("acknowledge") as pulse:
         pulse.rest()
@@ -76,7 +76,7 @@ def test_nothing_is_expected_of_what_rests_or_has_ended(path, clock):
     assert age(path) == 0
 
 
-def test_work_that_fails_is_not_missed(path, clock):
+def test_failed_work_does_not_count_as_stuck(path, clock):
     beating = Heartbeat(path)
     with pytest.raises(RuntimeError), beating.pulse("upload"):
         raise RuntimeError
@@ -85,7 +85,7 @@ def test_work_that_fails_is_not_missed(path, clock):
     assert age(path) == 0
 
 
-def test_a_thread_that_dies_is_missed_for_ever(path, clock, caplog):
+def test_a_dead_thread_counts_as_stuck_for_ever(path, clock, caplog):
     beating = Heartbeat(path)
     beating.check()
 
@@ -116,31 +116,31 @@ def test_without_a_readable_file_there_is_no_age(path, content):
     assert age(path) is None
 
 
-def test_a_file_that_cannot_be_written_stops_nobody(path, caplog):
+def test_an_unwritable_file_does_not_stop_the_worker(path, caplog):
     beating = Heartbeat(path)
-    path.mkdir()  # so that the file cannot take its place
+    path.mkdir()  # so that the file cannot replace it
     beating.check()
     assert "heartbeat_not_written" in caplog.text
 
 
-def test_it_looks_by_itself_and_ends_without_a_file(path, monkeypatch):
+def test_it_checks_by_itself_and_removes_the_file_at_the_end(path, monkeypatch):
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.01)
     beating = Heartbeat(path)
     beating.start()
     first = path.read_text()
-    wait_for(lambda: path.read_text() != first, "another look")
+    wait_for(lambda: path.read_text() != first, "another check")
     beating.stop()
     assert age(path) is None
 
 
-def test_check_uploader_is_green_while_all_goes_on(path, clock, capsys):
+def test_check_uploader_succeeds_while_the_heartbeat_is_fresh(path, clock, capsys):
     Heartbeat(path).check()
     clock[0] += 29
     call_command("check_uploader")
     assert "29 s ago" in capsys.readouterr().out
 
 
-def test_check_uploader_turns_red_when_the_signs_of_life_stop(path, clock):
+def test_check_uploader_fails_when_the_heartbeat_stops(path, clock):
     Heartbeat(path).check()
     clock[0] += 31
     with pytest.raises(CommandError, match="31 s ago"):
@@ -148,13 +148,13 @@ def test_check_uploader_turns_red_when_the_signs_of_life_stop(path, clock):
     call_command("check_uploader", "--max-age", "120")
 
 
-def test_check_uploader_is_red_without_a_worker(path):
+def test_check_uploader_fails_without_a_worker(path):
     with pytest.raises(CommandError, match="No uploader is running"):
         call_command("check_uploader")
 
 
 def _health_check(path, *options):
-    """Run what the container runs."""
+    """Run the container's health check."""
     return subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "uploader.liveness", *options],
         cwd=Path(__file__).parents[2],
@@ -172,12 +172,12 @@ def test_the_health_check_says_the_same_and_starts_no_django(path):
     Heartbeat(path).check()
     alive = _health_check(path)
     assert alive.returncode == 0
-    assert "last sign of life" in alive.stdout
+    assert "last heartbeat" in alive.stdout
     assert "django" not in alive.stderr
     assert _health_check(path, "--max-age", "0").returncode == 1
 
 
-def test_both_look_at_the_same_file_by_default():
+def test_both_read_the_same_file_by_default():
     code = "from django.conf import settings; print(settings.UPLOADER_HEARTBEAT_FILE)"
     shown = subprocess.run(
         [sys.executable, "-c", code],

@@ -58,7 +58,7 @@ def test_the_key_has_the_day_of_acceptance_and_no_text_of_a_client():
     assert len(name) == 32 + len(".ndjson.gz")
 
 
-def test_the_same_messages_are_the_same_object_in_whatever_order_they_came():
+def test_the_same_messages_are_the_same_object_in_any_order():
     parts = [part(number, NOON + timedelta(seconds=number % 3)) for number in range(20)]
     shuffled = random.Random(1).sample(parts, len(parts))
     assert batch_of(parts).encode() == batch_of(shuffled).encode()
@@ -74,7 +74,7 @@ def test_a_message_delivered_twice_is_one_line():
     assert gzip.decompress(content).count(b"\n") == 2
 
 
-def test_lines_stand_in_the_order_of_acceptance():
+def test_lines_are_in_the_order_of_acceptance():
     parts = [part(number, NOON - timedelta(seconds=number)) for number in range(5)]
     _, content = batch_of(parts).encode()
     times = [json.loads(line)["accepted_at"] for line in gzip.decompress(content).splitlines()]
@@ -113,7 +113,7 @@ def test_the_messages_of_a_batch_were_accepted_on_one_day():
     assert {each.message.accepted_at for each in complete.parts} == {before}
 
 
-def test_a_batch_is_due_when_its_time_is_up():
+def test_a_batch_is_due_after_max_seconds():
     gathering = batcher(max_seconds=10)
     gathering.add(part(1))
     (opened,) = (batch.opened_at for batch in gathering._open.values())
@@ -127,9 +127,7 @@ def test_a_batch_is_due_when_its_time_is_up():
     max_messages=st.integers(1, 9),
     max_bytes=st.integers(300, 2_000),
 )
-def test_whatever_comes_no_message_is_lost_or_doubled_and_limits_hold(
-    lengths, max_messages, max_bytes
-):
+def test_no_message_is_lost_or_duplicated_and_limits_hold(lengths, max_messages, max_bytes):
     gathering = batcher(max_messages=max_messages, max_bytes=max_bytes)
     parts = [part(number, field1="x" * length) for number, length in enumerate(lengths)]
     complete = list(itertools.chain.from_iterable(gathering.add(each) for each in parts))
@@ -141,7 +139,7 @@ def test_whatever_comes_no_message_is_lost_or_doubled_and_limits_hold(
 
 
 def test_the_documented_reader_gives_each_message_once(tmp_path):
-    """The snippet of docs/operations.md, as it stands there."""
+    """Runs the snippet of docs/operations.md itself, not a copy."""
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     namespace = {}

@@ -10,7 +10,7 @@ def _depth(queue, state):
     return metrics.queue_messages.labels(queue, state)._value.get()
 
 
-def test_tells_both_queues(queue):
+def test_it_reports_both_queues(queue):
     for _ in range(3):
         queue.send("x")
     queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=1)
@@ -22,7 +22,7 @@ def test_tells_both_queues(queue):
     assert _depth("dead_letters", "visible") == 1
 
 
-def test_a_queue_that_cannot_be_asked_has_no_value(queue, settings, caplog):
+def test_a_queue_that_does_not_answer_has_no_value(queue, settings, caplog):
     queue.send("x")
     sampler = QueueDepthSampler()
     sampler.sample()
@@ -33,7 +33,7 @@ def test_a_queue_that_cannot_be_asked_has_no_value(queue, settings, caplog):
     assert "queue_depth_unknown" in caplog.text
 
 
-def test_an_answer_that_was_cut_short_has_no_value(queue, monkeypatch):
+def test_a_truncated_answer_has_no_value(queue, monkeypatch):
     """botocore takes a 200 without a body for success."""
     sampler = QueueDepthSampler()
     monkeypatch.setattr(sampler._client, "get_queue_attributes", lambda **_: {})
@@ -41,7 +41,7 @@ def test_an_answer_that_was_cut_short_has_no_value(queue, monkeypatch):
     assert math.isnan(_depth("messages", "visible"))
 
 
-def test_an_unforeseen_error_does_not_end_the_thread(queue, monkeypatch, caplog):
+def test_an_unexpected_error_does_not_end_the_thread(queue, monkeypatch, caplog):
     monkeypatch.setattr("uploader.queue_depth.INTERVAL", 0.01)
     sampler = QueueDepthSampler()
     sample, errors = sampler.sample, [RuntimeError("a bug")]
@@ -59,13 +59,13 @@ def test_an_unforeseen_error_does_not_end_the_thread(queue, monkeypatch, caplog)
     assert "queue_depth_failed_unexpectedly" in caplog.text
 
 
-def test_without_a_dead_letter_queue_only_the_queue_is_asked(queue, settings):
+def test_without_a_dead_letter_queue_only_the_queue_is_sampled(queue, settings):
     settings.SQS_DLQ_URL = ""
     QueueDepthSampler().sample()
     assert _depth("messages", "visible") == 0
 
 
-def test_samples_from_a_thread_until_stopped(queue):
+def test_it_samples_in_a_thread_until_stopped(queue):
     queue.send("x")
     metrics.queue_messages.labels("messages", "visible").set(-1)
     sampler = QueueDepthSampler()

@@ -1,12 +1,12 @@
-"""The command in this process; signals and whole processes are in tests/end_to_end."""
+"""The command, run in this process. For signals and real processes see tests/end_to_end."""
 
+import signal
 import socket
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from tests import factories
-from uploader.management.commands import run_uploader
 from validator.publisher import publish_message
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ def _run(*arguments):
     call_command("run_uploader", "--metrics-port", "0", *arguments)
 
 
-def test_drains_the_queue_and_stops(queue, bucket, capsys):
+def test_it_drains_the_queue_and_stops(queue, bucket, capsys):
     for _ in range(3):
         publish_message(factories.message().encode())
     _run("--drain")
@@ -24,10 +24,10 @@ def test_drains_the_queue_and_stops(queue, bucket, capsys):
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
-def test_the_banner_tells_what_it_works_with(queue, bucket, capsys, aws_endpoint):
+def test_the_banner_shows_the_configuration(queue, bucket, capsys, aws_endpoint):
     _run("--drain", "--concurrency", "3", "--max-messages", "7")
     banner = capsys.readouterr().out
-    for told in (
+    for text in (
         queue.url,
         f"s3://{bucket.name}/messages/",
         "3 threads",
@@ -35,7 +35,7 @@ def test_the_banner_tells_what_it_works_with(queue, bucket, capsys, aws_endpoint
         "http://127.0.0.1:",
         aws_endpoint,
     ):
-        assert told in banner
+        assert text in banner
 
 
 def test_max_messages(queue, bucket):
@@ -60,6 +60,6 @@ def test_a_busy_metrics_port_is_one_clear_line(queue, bucket):
 
 
 def test_signal_handlers_are_restored(queue, bucket):
-    before = [run_uploader.signal.getsignal(number) for number in (2, 15)]
+    before = [signal.getsignal(number) for number in (2, 15)]
     _run("--drain")
-    assert [run_uploader.signal.getsignal(number) for number in (2, 15)] == before
+    assert [signal.getsignal(number) for number in (2, 15)] == before

@@ -9,7 +9,7 @@ from uploader.stop_deadline import StopDeadline
 
 class Worker:
     is_stopping = False
-    in_hand = 3
+    in_flight = 3
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_stop_that_takes_too_long_ends_the_process_after_the_audit_log(worker,
     assert ended == [0]
     assert closed
     (line,) = [record for record in caplog.records if record.getMessage() == "stop_took_too_long"]
-    assert line.in_hand == 3
+    assert line.in_flight == 3
 
 
 def test_a_stop_in_time_ends_nothing(worker, closed):

@@ -18,9 +18,9 @@ def receiver(queue):
 
 @pytest.fixture
 def extender_of(tmp_path):
-    def make(receiver, in_hand):
+    def make(receiver, in_flight):
         return VisibilityExtender(
-            receiver, in_hand=in_hand, heartbeat=Heartbeat(tmp_path / "heartbeat")
+            receiver, in_flight=in_flight, heartbeat=Heartbeat(tmp_path / "heartbeat")
         )
 
     return make
@@ -36,7 +36,7 @@ def receive(receiver, queue, count):
 
 
 def hidden_for(queue):
-    """Seconds for which SQS still hides each message, as moto knows them."""
+    """Return for how many seconds SQS (moto) still hides each message."""
     from moto.sqs import sqs_backends
 
     backend = sqs_backends["123456789012"]["us-east-1"]
@@ -44,7 +44,7 @@ def hidden_for(queue):
     return [message.visible_at / 1000 - time.time() for message in messages]
 
 
-def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue, extender_of):
+def test_visibility_is_extended_after_half_of_the_timeout(receiver, queue, extender_of):
     deliveries = receive(receiver, queue, 12)
     before = metrics.visibility_extensions_total._value.get()
     receiver.change_visibility(deliveries, seconds=5)
@@ -58,21 +58,21 @@ def test_what_is_half_way_to_its_end_is_hidden_anew(receiver, queue, extender_of
     assert all(time.monotonic() - delivery.hidden_at < 15 for delivery in deliveries)
 
 
-def test_what_left_the_hand_is_not_kept(receiver, queue, extender_of):
+def test_messages_no_longer_in_flight_are_not_extended(receiver, queue, extender_of):
     for delivery in receive(receiver, queue, 2):
         delivery.hidden_at -= 60
     receiver.change_visibility = pytest.fail
     extender_of(receiver, list).extend()
 
 
-def test_what_sqs_would_not_extend_any_more_is_left(receiver, queue, extender_of):
+def test_messages_at_the_limit_of_sqs_are_not_extended(receiver, queue, extender_of):
     (delivery,) = receive(receiver, queue, 1)
     delivery.received_at = delivery.hidden_at = time.monotonic() - LONGEST_SECONDS - 1
     receiver.change_visibility = pytest.fail
     extender_of(receiver, lambda: [delivery]).extend()
 
 
-def test_one_that_sqs_refuses_is_told_and_tried_again(receiver, queue, caplog, extender_of):
+def test_a_refused_extension_is_logged_and_retried(receiver, queue, caplog, extender_of):
     deliveries = receive(receiver, queue, 2)
     for delivery in deliveries:
         delivery.hidden_at -= 16

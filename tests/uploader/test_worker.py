@@ -10,13 +10,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
-from cpsite.sqs import DeleteFailed
+from cpsite.queue.client import DeleteFailed
+from cpsite.queue.delivery import Delivery
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
 from tests.waiting import wait_for
-from uploader import handling, metrics, outage, storage
+from uploader import handler, metrics, storage, storage_outage
 from uploader.heartbeat import Heartbeat, Pulse
-from uploader.receiver import Delivery, Receiver
+from uploader.receiver import Receiver
 from uploader.worker import Worker
 from validator.publisher import publish_message
 
@@ -90,7 +91,7 @@ def test_storing_is_audited(make_worker, queue, bucket, audit):
     assert event.attempts == 1
 
 
-def test_there_is_one_log_line_a_message_without_content(make_worker, queue, bucket, caplog):
+def test_each_message_has_one_log_line_without_content(make_worker, queue, bucket, caplog):
     caplog.set_level(logging.INFO)
     (message,) = publish(field1="private")
     make_worker().run()
@@ -101,7 +102,7 @@ def test_there_is_one_log_line_a_message_without_content(make_worker, queue, buc
 
 
 def test_a_message_is_deleted_only_after_it_is_stored(make_worker, queue, bucket):
-    """Order is the promise: while S3 is being written to, the message must still be on SQS."""
+    """The order matters: while S3 is being written to, the message must still be on SQS."""
     publish()
     seen = []
 
@@ -118,15 +119,15 @@ def test_a_message_is_deleted_only_after_it_is_stored(make_worker, queue, bucket
     "poison",
     ["hello", '{"properties": 1}', factories.kombu_envelope("no message")],
 )
-def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
+def test_an_undecodable_message_reaches_the_dead_letter_queue_and_harms_no_other(
     make_worker, queue, bucket, audit, monkeypatch, poison
 ):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "POISON_RETRY_SECONDS", 0)
     publish(3)
     queue.send(poison)
     publish(3)
     make_worker(drain=False, max_messages=6 + MAX_RECEIVE_COUNT).run()
-    make_worker().run()  # SQS moves a message at the receive after its last one
+    make_worker().run()  # SQS moves a message at the receive after its last allowed one
     assert len(bucket.keys()) == 6
     assert queue.count() == {"visible": 0, "in_flight": 0}
     assert queue.count(dead=True)["visible"] == 1
@@ -138,7 +139,7 @@ def test_an_undecodable_message_reaches_the_dead_letters_and_harms_no_neighbour(
 
 
 def test_undecodable_content_is_not_logged(make_worker, queue, bucket, caplog, monkeypatch):
-    monkeypatch.setattr(handling, "HOPELESS_RETRY_SECONDS", 0)
+    monkeypatch.setattr(handler, "POISON_RETRY_SECONDS", 0)
     caplog.set_level(logging.DEBUG)
     queue.send("private words")
     make_worker().run()
@@ -176,7 +177,7 @@ def test_a_message_delivered_twice_is_one_object(make_worker, queue, bucket):
     assert bucket.keys() == [storage.object_key(message)]
 
 
-def test_deliveries_of_what_was_delivered_before_are_counted(make_worker, queue, bucket):
+def test_redeliveries_are_counted(make_worker, queue, bucket):
     before = metrics.redeliveries_total._value.get()
     publish(3)
     queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10)
@@ -191,20 +192,20 @@ def test_messages_are_stored_in_parallel(make_worker, queue, bucket):
     publish(4)
 
     def store(key, body):
-        together.wait()  # breaks, and fails the message, unless four are here at once
+        together.wait()  # times out, and fails the message, unless four wait at the same time
         storage.store(key, body)
 
     assert make_worker(store=store).run().stored == 4
 
 
-def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
+def test_what_is_in_flight_is_bounded(make_worker, queue, bucket):
     publish(40)
     worker = make_worker()
     most = 0
 
     def store(key, body):
         nonlocal most
-        most = max(most, len(worker._in_hand))
+        most = max(most, len(worker._in_flight))
         storage.store(key, body)
 
     worker._handler._store = store
@@ -212,14 +213,14 @@ def test_what_is_in_hand_is_bounded(make_worker, queue, bucket):
     assert most <= 4 + 10
 
 
-def test_max_messages_stops_after_exactly_so_many(make_worker, queue, bucket):
+def test_max_messages_stops_after_exactly_that_many(make_worker, queue, bucket):
     publish(15)
     counts = make_worker(drain=False, max_messages=12).run()
     assert counts.received == counts.stored == 12
     assert queue.count() == {"visible": 3, "in_flight": 0}
 
 
-def test_a_stop_finishes_what_has_begun_and_gives_the_rest_back(make_worker, queue, bucket):
+def test_a_stop_finishes_running_uploads_and_releases_the_rest(make_worker, queue, bucket):
     publish(10)
     begun, go_on = threading.Event(), threading.Event()
 
@@ -233,7 +234,7 @@ def test_a_stop_finishes_what_has_begun_and_gives_the_rest_back(make_worker, que
     thread.start()
     assert begun.wait(20)
     worker.stop()
-    # The rest is back, for other workers, while the begun ones are still being stored.
+    # The rest is visible to other workers while the running uploads continue.
     for _ in range(400):
         if queue.count()["visible"] == 8:
             break
@@ -246,7 +247,7 @@ def test_a_stop_finishes_what_has_begun_and_gives_the_rest_back(make_worker, que
     assert len(bucket.keys()) == 2
 
 
-def test_messages_that_arrive_during_a_stop_go_back_at_once(make_worker, queue, bucket):
+def test_messages_that_arrive_during_a_stop_are_released_at_once(make_worker, queue, bucket):
     publish(3)
     worker = make_worker(drain=False)
     receive = worker._receiver.receive
@@ -312,7 +313,7 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
     assert queue.count()["in_flight"] == 1
 
 
-def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, caplog):
+def test_a_refused_release_is_logged(make_worker, queue, bucket, monkeypatch, caplog):
     publish()
     worker = make_worker(store=Failing(_client_error("AccessDenied")))
     client = worker._receiver._channel.sqs(queue.url.rpartition("/")[2])._client
@@ -326,11 +327,11 @@ def test_a_refused_release_is_told(make_worker, queue, bucket, monkeypatch, capl
     assert line.error == "aws_InternalError"
 
 
-def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_hand(
+def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_flight(
     make_worker, queue, bucket, monkeypatch, audit
 ):
-    """No message is delivered a second time for it, so none comes nearer to the dead letters."""
-    monkeypatch.setattr(outage, "PAUSE_SECONDS_MAX", 0.05)
+    """No message is delivered a second time, so none comes nearer to the dead-letter queue."""
+    monkeypatch.setattr("uploader.backoff.PAUSE_SECONDS_MAX", 0.05)
     messages = publish(30)
     error = EndpointConnectionError(endpoint_url="http://s3")
     worker = make_worker(store=Failing(*[error] * 60), concurrency=8)
@@ -341,18 +342,18 @@ def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_hand(
     assert (counts.received, counts.stored, counts.failed) == (30, 30, 0)
     assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
     assert {event.attempts for event in audit()} == {1}
-    assert limits[0] == 10  # nothing is known to be wrong yet
-    assert limits[-1] == 10  # it is back
+    assert limits[0] == 10  # before the outage is known
+    assert limits[-1] == 10  # after the outage
     assert metrics.storage_available._value.get() == 1
 
 
-def test_while_the_storage_is_away_messages_are_received_one_after_each_pause(
+def test_while_the_storage_is_unavailable_one_message_is_received_after_each_pause(
     make_worker, queue, bucket, monkeypatch
 ):
-    """Should it be about those in hand alone, another one tells."""
+    """If only the messages in flight are the cause, another message shows that."""
     publish(12)
     worker = make_worker(concurrency=40)
-    for _ in range(outage.OUTAGE_FAILURES):
+    for _ in range(storage_outage.OUTAGE_FAILURES):
         worker._handler.outage.failed()
     limits, slept = [], []
     receive = worker._receiver.receive
@@ -366,7 +367,7 @@ def test_while_the_storage_is_away_messages_are_received_one_after_each_pause(
     assert len(bucket.keys()) == 12
 
 
-def test_a_stop_gives_back_what_waits_for_the_storage(make_worker, queue, bucket):
+def test_a_stop_releases_messages_that_wait_for_the_storage(make_worker, queue, bucket):
     publish(3)
 
     def store(key, body):
@@ -399,13 +400,13 @@ def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkey
 
 
 def _overdue(worker, monkeypatch):
-    """The names of what the heartbeat finds stuck, now."""
+    """Return the names of the parts that the heartbeat finds stuck now."""
     worker._heartbeat._stuck_seconds = 0.5
     worker._heartbeat.check()
     return worker._heartbeat._stuck
 
 
-def test_every_part_of_a_healthy_worker_goes_on_beating(make_worker, queue, bucket):
+def test_every_part_of_a_healthy_worker_keeps_beating(make_worker, queue, bucket):
     """However long it waits for messages."""
     worker = make_worker(drain=False, more_receivers=[Receiver(concurrency=4)])
     thread = threading.Thread(target=worker.run, daemon=True)
@@ -415,7 +416,7 @@ def test_every_part_of_a_healthy_worker_goes_on_beating(make_worker, queue, buck
     for pulse in tuple(worker._heartbeat._pulses):
         names.append(pulse.name)
         before = pulse._beat_at
-        if before is not None:  # else it rests
+        if before is not None:  # None: at rest
             wait_for(lambda: pulse._beat_at != before, pulse.name)  # noqa: B023
     assert sorted(names) == ["acknowledge"] * 3 + ["receive"] * 2 + ["visibility"]
     worker.stop()
@@ -450,9 +451,9 @@ def test_a_part_that_hangs_is_found_stuck(make_worker, queue, bucket, monkeypatc
     assert not thread.is_alive()
 
 
-def test_a_full_hand_that_nobody_empties_is_found_stuck(make_worker, queue, bucket, monkeypatch):
+def test_a_full_worker_without_progress_is_found_stuck(make_worker, queue, bucket, monkeypatch):
     worker = make_worker(drain=False)
-    monkeypatch.setattr(worker, "_is_full", lambda: True)
+    monkeypatch.setattr(worker._in_flight, "_is_full", lambda: True)
     thread = threading.Thread(target=worker.run)
     thread.start()
     wait_for(lambda: "receive" in _overdue(worker, monkeypatch), "the heartbeat to notice")

@@ -140,7 +140,7 @@ def test_not_an_object(client, body):
 def test_tokens(client, payload, code, audit):
     answer = post(client, json.dumps(payload))
     assert answer.status_code == 401
-    assert answer.json().keys() == {"code", "detail"}  # a stranger learns nothing of the contract
+    assert answer.json().keys() == {"code", "detail"}  # no hints about the contract
     assert answer.json()["code"] == code
     assert answer["WWW-Authenticate"].startswith('Bearer realm="cpsite"')
     (event,) = audit()

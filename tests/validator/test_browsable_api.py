@@ -1,4 +1,4 @@
-"""What browsers get: the page at `/`, the answers of the API as pages, and `/docs/`."""
+"""Pages for browsers: the form at `/`, answers of the API, and `/docs/`."""
 
 import json
 import re
@@ -27,13 +27,13 @@ def test_the_page_has_a_form_with_a_field_each(client):
 
 
 def test_it_is_served_under_any_name_as_the_api_is(client):
-    # DJANGO_ALLOWED_HOSTS is about the admin.
+    # DJANGO_ALLOWED_HOSTS applies only to the admin.
     answer = client.get("/", headers=BROWSER | {"host": "messages.example.com"})
     assert answer.status_code == 200
     assert "curl -i http://messages.example.com/" in answer.content.decode()
 
 
-def test_it_states_the_limits_that_hold(client, settings):
+def test_it_states_the_configured_limits(client, settings):
     settings.MAX_FIELD_LENGTH, settings.MAX_BODY_BYTES = 1234, 5678
     page = _page(client)
     assert "at most 1234 characters" in page
@@ -60,7 +60,7 @@ def test_the_documentation_names_the_schema(client):
     assert 'data-schema="/schema/"' in _page(client, "/docs/")
 
 
-def test_the_documentation_is_only_read(client):
+def test_the_documentation_is_read_only(client):
     assert client.post("/docs/").status_code == 405
 
 

@@ -1,4 +1,7 @@
-"""Whatever is sent, the answer is the README's: judged by rules written here once more."""
+"""Fuzz tests: any request gets the answer that docs/api.md promises.
+
+Its rules are written here a second time, independently of the code.
+"""
 
 import json
 import logging
@@ -14,13 +17,13 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from cpsite.audit.recorder import AuditRecorder
-from cpsite.handler import Handler, Request
 from cpsite.message import Message
+from cpsite.web.wsgi_handler import Handler, Request
 from tests.factories import ALICE, ALICE_NEXT, BOB, envelope, fields
 from validator import views
 from validator.models import IdempotencyRecord
 
-# The fixtures below are the same for all examples of a test, and what they hold is emptied.
+# All examples of a test share the fixtures below, which are emptied before each request.
 fuzz = settings(
     max_examples=max(200, settings().max_examples),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -34,7 +37,7 @@ LONGEST_BODY = 327_680
 STRAIGHT, NEGOTIATED = "*/*", "text/html;q=0.9,application/json"
 
 
-# --- What the README says, for a request by its bytes ------------------------------------------
+# --- The expected answer to the bytes of a request, by docs/api.md -----------------------------
 
 
 class Malformed(Exception):
@@ -47,12 +50,12 @@ class Expected:
     code: str = ""
     client: str = ""
     data: Any = None
-    #: Name of each wrong field → the codes that may stand there.
+    #: Name of each wrong field → the codes that its errors may have.
     errors: dict[str, set[str]] = field(default_factory=dict)
 
 
 def expected(body, content_type, bearer=None):
-    """What `POST /` must answer."""
+    """Return the answer that `POST /` must give."""
     if content_type.split(";")[0].strip().lower() != "application/json":
         return Expected(415, "unsupported_media_type")
     if len(body) > LONGEST_BODY:
@@ -112,7 +115,7 @@ def text_errors(value):
 
 
 def strict_json(body):
-    """RFC 8259, with names that occur once."""
+    """Parse by RFC 8259, and refuse names that occur twice."""
     try:
         return json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
@@ -133,7 +136,7 @@ def _no_constant(name):
 
 # --- Requests ----------------------------------------------------------------------------------
 
-#: Stands for a number of more digits than Python converts, in either direction.
+#: Placeholder of a number with more digits than Python converts, in either direction.
 HUGE = "\x00huge"
 
 any_text = st.text(max_size=20)  # lone surrogates, NUL and control characters too
@@ -180,7 +183,7 @@ def to_json(value, *, ascii_only, space):
 
 @st.composite
 def members(draw, start, names, replacements):
-    """Return the members of an object, some of them changed, as a list: names may occur twice."""
+    """Return the members of an object, some of them changed. A list, as names may occur twice."""
     pairs = list(start)
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
         change = draw(st.sampled_from(["drop", "add", "double", "replace", "replace", "replace"]))
@@ -237,7 +240,7 @@ GOOD = json.dumps(envelope()).encode()
 # --- Sending and judging -----------------------------------------------------------------------
 
 
-class Door:
+class Service:
     """The service with its queue and its audit log replaced by lists."""
 
     def __init__(self):
@@ -253,20 +256,20 @@ class Door:
 
 
 @pytest.fixture
-def door(settings, monkeypatch):
+def service(settings, monkeypatch):
     settings.THROTTLE_REFUSED_RATE = None
-    door = Door()
-    monkeypatch.setattr(views, "publish_message", door.queue.append)
-    # Django's test client makes its own kind of request, which a Content-Type can keep from being.
+    service = Service()
+    monkeypatch.setattr(views, "publish_message", service.queue.append)
+    # Django's test client uses its own request class, which some Content-Types break.
     monkeypatch.setattr("django.test.client.WSGIRequest", Request)
-    monkeypatch.setattr(AuditRecorder, "record", lambda self, event: door.audit.append(event))
+    monkeypatch.setattr(AuditRecorder, "record", lambda self, event: service.audit.append(event))
     logging.disable()
-    yield door
+    yield service
     logging.disable(logging.NOTSET)
 
 
 def check_shape(answer):
-    """Check what holds of every answer in JSON; return it."""
+    """Check the properties of every JSON answer; return its document."""
     assert answer.status_code < 500
     assert re.fullmatch(r"[A-Za-z0-9._:=-]{1,128}", answer["X-Request-ID"])
     assert answer["Content-Type"] == "application/json"
@@ -286,35 +289,35 @@ def check_shape(answer):
     return document
 
 
-def check(door, answer, want):
+def check(service, answer, want):
     document = check_shape(answer)
     event(f"{want.status} {want.code}")
     assert (answer.status_code, document.get("code", "")) == (want.status, want.code)
     if want.status == 202:
-        check_accepted(door, document, want)
+        check_accepted(service, document, want)
         return
-    assert door.queue == []
-    assert [event.kind for event in door.audit] == ["refused"]
+    assert service.queue == []
+    assert [event.kind for event in service.audit] == ["refused"]
     check_errors(document, want)
 
 
-def check_accepted(door, document, want):
-    (body,) = door.queue
+def check_accepted(service, document, want):
+    (body,) = service.queue
     message = Message.decode(body.encode())
     assert (message.client, message.data) == (want.client, want.data)
     assert str(message.message_id) == document["message_id"]
     assert uuid.UUID(document["message_id"]).version == 4
-    assert [event.kind for event in door.audit] == ["accepted"]
+    assert [event.kind for event in service.audit] == ["accepted"]
 
 
 def check_errors(document, want):
-    """Check that the answer names what is wrong: all wrong fields, and some unknown ones."""
+    """Check that the answer names all wrong fields, and some of the unknown ones."""
     found = {
         name: {each["code"] for each in errors}
         for name, errors in document.get("errors", {}).items()
     }
     if any(not re.fullmatch(r"(data\.)?\w+", name, re.ASCII) for name in want.errors):
-        return  # names that a client has made up to be unprintable or to look like others
+        return  # names chosen to be unprintable or to look like other fields
     if any("non_field_errors" in name for name in want.errors):
         return  # test_an_unknown_field_is_named
     for name, codes in found.items():
@@ -324,12 +327,12 @@ def check_errors(document, want):
     assert bool(found) == bool(want.errors)
 
 
-def both_ways(door, body, content_type="application/json", bearer=None):
+def both_ways(service, body, content_type="application/json", bearer=None):
     want = expected(body, content_type, bearer)
     headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
     for accept in (STRAIGHT, NEGOTIATED):
-        answer = door.post(body, content_type, accept, **headers)
-        check(door, answer, want)
+        answer = service.post(body, content_type, accept, **headers)
+        check(service, answer, want)
 
 
 # --- Tests -------------------------------------------------------------------------------------
@@ -338,14 +341,14 @@ def both_ways(door, body, content_type="application/json", bearer=None):
 @fuzz
 @given(bodies(), content_types, bearers)
 @example(GOOD, "application/json", None)
-def test_requests_with_something_changed(door, body, content_type, bearer):
-    both_ways(door, body, content_type, bearer)
+def test_changed_requests(service, body, content_type, bearer):
+    both_ways(service, body, content_type, bearer)
 
 
 @fuzz
 @given(damaged())
-def test_bodies_with_bytes_changed(door, body):
-    both_ways(door, body)
+def test_damaged_bodies(service, body):
+    both_ways(service, body)
 
 
 @fuzz
@@ -355,8 +358,8 @@ def test_bodies_with_bytes_changed(door, body):
 @example(b"9" * 10_000, ALICE)
 @example(GOOD + b" " * (LONGEST_BODY - len(GOOD)), None)
 @example(GOOD + b" " * (LONGEST_BODY - len(GOOD) + 1), None)
-def test_any_bytes(door, body, bearer):
-    both_ways(door, body, bearer=bearer)
+def test_any_bytes(service, body, bearer):
+    both_ways(service, body, bearer=bearer)
 
 
 @fuzz
@@ -365,19 +368,19 @@ def test_any_bytes(door, body, bearer):
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-7", "latin-1"]),
     bearers,
 )
-def test_any_json(door, value, encoding, bearer):
+def test_any_json(service, value, encoding, bearer):
     text = to_json(value, ascii_only=False, space="")
-    both_ways(door, text.encode(encoding, "replace"), bearer=bearer)
+    both_ways(service, text.encode(encoding, "replace"), bearer=bearer)
 
 
 @fuzz
 @given(
     st.dictionaries(st.sampled_from(NAMES), good_text, min_size=4), st.sampled_from([ALICE, BOB])
 )
-def test_what_fits_is_queued_as_it_is(door, data, token):
+def test_what_fits_is_queued_as_it_is(service, data, token):
     body = json.dumps({"token": token, "data": data}).encode()
     assert expected(body, "application/json") == Expected(202, client=OWNERS[token], data=data)
-    both_ways(door, body)
+    both_ways(service, body)
 
 
 good_keys = st.sampled_from(["k", '"k"', "K", "~" * 255])
@@ -398,14 +401,14 @@ bad_keys = st.sampled_from(["", " ", '""', '"', '"k', "a b", "é", "\x7f", "x" *
         max_size=6,
     )
 )
-def test_a_key_stands_for_one_message(door, requests):
-    """Of each client, under any of its tokens; and in quotes or not."""
+def test_a_key_stands_for_one_message(service, requests):
+    """A key belongs to a client, under any of its tokens, with or without quotes."""
     IdempotencyRecord.objects.all().delete()
     known = {}
     for token, key, text, accept in requests:
         body = json.dumps(envelope(token=token, data=fields(field1=text))).encode()
         headers = {} if key is None else {"idempotency_key": key}
-        answer = door.post(body, accept=accept, **headers)
+        answer = service.post(body, accept=accept, **headers)
         document = check_shape(answer)
         name = (OWNERS[token], key and key.strip('"'))
         if key is not None and not re.fullmatch(r'("?)[!#-~]{1,255}\1', key):
@@ -416,15 +419,15 @@ def test_a_key_stands_for_one_message(door, requests):
             assert (answer.status_code, document) == (202, known[name][1])
             assert answer["Idempotent-Replayed"] == "true"
         else:
-            assert (answer.status_code, len(door.queue)) == (202, 1)
+            assert (answer.status_code, len(service.queue)) == (202, 1)
             assert not answer.has_header("Idempotent-Replayed")
             if key is not None:
                 known[name] = (text, document)
             continue
-        assert door.queue == []
+        assert service.queue == []
 
 
-# What gunicorn lets through in a header: Latin-1 without NUL, CR and LF.
+# What gunicorn accepts in a header: Latin-1 without NUL, CR and LF.
 header_text = st.text(st.characters(max_codepoint=255, exclude_characters="\0\r\n"), max_size=30)
 header_parts = st.lists(
     st.sampled_from(
@@ -467,15 +470,15 @@ odd_content_types = st.just("application/json") | header_values
 @pytest.mark.django_db(transaction=True)
 @fuzz
 @given(headers, odd_content_types)
-def test_any_headers(door, headers, content_type):
-    """None is a fault of ours, and only a good request is queued."""
+def test_any_headers(service, headers, content_type):
+    """No request causes a 5xx, and only a good one is queued."""
     IdempotencyRecord.objects.all().delete()
-    answer = door.post(GOOD, content_type, headers.pop("accept", STRAIGHT), **headers)
+    answer = service.post(GOOD, content_type, headers.pop("accept", STRAIGHT), **headers)
     event(str(answer.status_code))
     if answer["Content-Type"] != "text/html; charset=utf-8":
         check_shape(answer)
     assert answer.status_code < 500
-    assert (answer.status_code == 202) == bool(door.queue)
+    assert (answer.status_code == 202) == bool(service.queue)
 
 
 paths = st.sampled_from(["/", "/health/live", "/schema/", "/admin/", "/static/"])
@@ -490,30 +493,30 @@ paths = st.sampled_from(["/", "/health/live", "/schema/", "/admin/", "/static/"]
     st.just("") | header_parts,
     headers,
 )
-def test_any_path_method_and_query(door, method, path, rest, query, headers):
+def test_any_path_method_and_query(service, method, path, rest, query, headers):
     IdempotencyRecord.objects.all().delete()
-    answer = door.client.generic(
+    answer = service.client.generic(
         method, path + quote(rest), GOOD, "application/json", headers=headers, QUERY_STRING=query
     )
     event(f"{method} {answer.status_code}")
     assert answer.status_code < 500
-    assert (answer.status_code == 202) == bool(door.queue)
-    door.queue.clear()
+    assert (answer.status_code == 202) == bool(service.queue)
+    service.queue.clear()
 
 
 PARAMETERS = ["a*=x''y", "a*0*=utf-8''x; a*1=y; a*=utf-8''z"]
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS)
-def test_an_accept_that_cannot_be_read_is_not_acceptable(door, parameters):
-    answer = door.post(GOOD, accept=f"application/json; {parameters}")
+def test_a_malformed_accept_header_is_not_acceptable(service, parameters):
+    answer = service.post(GOOD, accept=f"application/json; {parameters}")
     assert answer.status_code in {202, 406}
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("parameters", PARAMETERS)
-def test_a_content_type_whose_parameters_cannot_be_read(door, parameters):
-    """At any path: Django's parser would raise before there is a request."""
+def test_a_content_type_with_malformed_parameters(service, parameters):
+    """At any path: Django's parser would raise before the request exists."""
     statuses = []
     for path in ("/", "/nothing"):
         environ = RequestFactory().generic("POST", path, GOOD, "application/json").environ
@@ -524,6 +527,6 @@ def test_a_content_type_whose_parameters_cannot_be_read(door, parameters):
 
 
 @pytest.mark.parametrize("name", ["non_field_errors", ".x"])
-def test_an_unknown_field_is_named(door, name):
-    answer = door.post(json.dumps(envelope(**{name: "x"})).encode())
+def test_an_unknown_field_is_named(service, name):
+    answer = service.post(json.dumps(envelope(**{name: "x"})).encode())
     assert list(answer.json()["errors"]) == [name]

@@ -1,4 +1,4 @@
-"""The Idempotency-Key header: a retried request is one message."""
+"""The Idempotency-Key header: a request and its retries create only one message."""
 
 import json
 import logging
@@ -125,7 +125,7 @@ def test_a_bad_key_is_400_and_nothing_is_sent(send, queue, key):
     assert not queue.bodies()
 
 
-def test_a_stranger_learns_nothing_of_keys(send, queue):
+def test_an_unauthenticated_caller_learns_nothing_about_keys(send, queue):
     send()
     assert send(token="nobodys-token").status_code == 401
     assert send(token="nobodys-token", key="").status_code == 401
@@ -136,7 +136,7 @@ def test_a_broken_contract_leaves_the_key_free(send, queue):
     assert send().status_code == 202
 
 
-def test_while_a_request_is_under_way_another_one_is_told_to_wait(send, queue, monkeypatch):
+def test_while_a_request_is_in_progress_another_one_is_a_409(send, queue, monkeypatch):
     during = []
     publish = views.publish_message
 
@@ -153,7 +153,7 @@ def test_while_a_request_is_under_way_another_one_is_told_to_wait(send, queue, m
     assert len(_published(queue)) == 1
 
 
-def test_after_a_failure_the_same_message_is_tried_at_once(send, queue, monkeypatch):
+def test_after_a_failure_the_same_message_can_be_retried_at_once(send, queue, monkeypatch):
     tried = []
     with monkeypatch.context() as broken:
 
@@ -166,7 +166,7 @@ def test_after_a_failure_the_same_message_is_tried_at_once(send, queue, monkeypa
     answer = send()
     assert answer.status_code == 202
     assert "Idempotent-Replayed" not in answer.headers
-    # SQS may have had it all the same: equal messages are one object.
+    # SQS may have both. Equal messages are one object.
     assert _published(queue) == tried
 
 
@@ -183,7 +183,7 @@ def test_a_claim_whose_request_died_is_taken_over(send, queue, monkeypatch):
     assert one == two
 
 
-def test_a_claim_that_two_take_over_goes_to_one(send, queue, monkeypatch):
+def test_only_one_request_takes_over_a_claim(send, queue, monkeypatch):
     monkeypatch.setattr(idempotency.Claim, "_update", lambda self, **changes: None)
     send()
     _shift(claimed_until=Now() - timedelta(seconds=1))
@@ -204,7 +204,7 @@ def test_a_key_is_known_for_its_time(send, queue):
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_an_expired_key_goes_to_one_of_two(send, queue):
+def test_an_expired_key_goes_to_only_one_request(send, queue):
     send()
     _shift(expires_at=Now() - timedelta(seconds=1))
     found = IdempotencyRecord.objects.with_now().get()
@@ -224,14 +224,14 @@ def test_a_slow_request_does_not_touch_the_next_owner_of_its_key(send, queue):
     assert IdempotencyRecord.objects.filter(claimed_until=record.claimed_until).exists()
 
 
-def test_a_key_that_changes_hands_all_the_time_is_given_up(send, queue, monkeypatch):
+def test_a_key_that_others_keep_claiming_is_given_up(send, queue, monkeypatch):
     send()
     _shift(expires_at=Now() - timedelta(seconds=1))
     monkeypatch.setattr(IdempotencyRecord, "start_afresh", lambda self, values: False)
     assert send().status_code == 409
 
 
-def test_a_record_that_is_pruned_meanwhile_is_made_anew(send, queue, monkeypatch):
+def test_a_record_that_is_pruned_meanwhile_is_created_again(send, queue, monkeypatch):
     send()
     find = idempotency._find
 
@@ -259,22 +259,22 @@ def test_without_the_database_a_keyed_request_is_503_and_a_plain_one_goes_on(
     assert {answer.status_code for answer in answers} == {503}
     assert answers[0].json()["code"] == "idempotency_unavailable"
     assert answers[0].headers["Retry-After"] == "5"
-    # It is asked three times, then known to be away.
+    # Three queries fail. Then the circuit breaker is open.
     assert len(asked) == 3
     assert send(key=None).status_code == 202
     assert len(_published(queue)) == 1
 
 
-def test_a_confirmation_that_cannot_be_noted_is_still_a_202(send, queue, monkeypatch, caplog):
-    ask, calls = idempotency._ask, []
+def test_a_confirmation_that_cannot_be_recorded_is_still_a_202(send, queue, monkeypatch, caplog):
+    query, calls = idempotency._query, []
 
-    def fail_the_second_time(question):
-        calls.append(question)
+    def fail_the_second_time(asked):
+        calls.append(asked)
         if len(calls) == 2:
             raise exceptions.IdempotencyUnavailable
-        return ask(question)
+        return query(asked)
 
-    monkeypatch.setattr(idempotency, "_ask", fail_the_second_time)
+    monkeypatch.setattr(idempotency, "_query", fail_the_second_time)
     assert send().status_code == 202
     assert "idempotency_not_noted" in caplog.text
 
@@ -286,7 +286,7 @@ def test_records_hold_neither_keys_nor_content(send, queue):
     assert "private" not in values
 
 
-def test_what_has_expired_is_pruned(send, queue, monkeypatch):
+def test_expired_records_are_pruned(send, queue, monkeypatch):
     monkeypatch.setattr(idempotency, "PRUNE_BATCH", 2)
     for number in range(7):
         send(key=f"order-{number}")
@@ -297,7 +297,7 @@ def test_what_has_expired_is_pruned(send, queue, monkeypatch):
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_pruning_happens_now_and_then_beside_the_requests(monkeypatch):
+def test_pruning_happens_at_intervals_in_a_thread(monkeypatch):
     clock, done = [0.0], []
     pruner = idempotency.Pruner(clock=lambda: clock[0])
     monkeypatch.setattr(pruner, "prune", lambda: done.append(clock[0]))
@@ -307,7 +307,7 @@ def test_pruning_happens_now_and_then_beside_the_requests(monkeypatch):
     wait_for(lambda: done == [60.0, 121.0], "two prunings")
 
 
-def test_an_outage_while_pruning_is_told(monkeypatch, caplog):
+def test_an_outage_while_pruning_is_logged(monkeypatch, caplog):
     def fail(_limit):
         raise OperationalError("gone")
 

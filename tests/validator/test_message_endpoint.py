@@ -70,7 +70,7 @@ def test_a_charset_beside_the_content_type_is_fine(client, queue):
 
 
 def test_the_longest_possible_message_fits_into_sqs(client, queue, settings):
-    # Two-byte characters grow most on the wire: 2 bytes become 6.
+    # Two-byte characters grow most when encoded for SQS: 2 bytes become 6.
     overhead = len(
         json.dumps(factories.envelope(data=factories.fields()), ensure_ascii=False).encode()
     )
@@ -86,7 +86,7 @@ def test_the_longest_possible_message_fits_into_sqs(client, queue, settings):
 
 
 def test_a_message_that_grows_too_long_on_the_queue_is_a_413(client, queue, audit):
-    # DEL is one byte in a body and six on the queue: the one character that grows more than text.
+    # DEL grows most of all characters: it is one byte in a body and six on the queue.
     data = dict.fromkeys(factories.fields(), "\x7f" * 65_536)
     raw = json.dumps(factories.envelope(data=data), ensure_ascii=False)
     answer = client.post("/", raw, content_type="application/json")
@@ -139,7 +139,7 @@ def test_results_are_counted(client, queue):
     assert metrics.messages_total.labels("token_unknown")._value.get() == unknown + 1
 
 
-def test_get_tells_json_clients_what_this_is(client):
+def test_get_describes_the_service_to_json_clients(client):
     answer = client.get("/", headers={"accept": "application/json"})
     assert answer.status_code == 200
     assert answer.json()["fields"] == ["field1", "field2", "field3", "field4"]
@@ -149,7 +149,7 @@ def test_message_ids_are_uuids(client, queue):
     assert uuid.UUID(post(client).json()["message_id"]).version == 4
 
 
-def test_an_unforeseen_error_is_a_500_that_tells_nothing(client, queue, monkeypatch, audit, caplog):
+def test_an_unexpected_error_is_a_500_without_details(client, queue, monkeypatch, audit, caplog):
     def crash(body):
         raise RuntimeError("secret detail")
 

@@ -1,4 +1,4 @@
-"""`GET /messages/<message_id>/`: a client asks what has become of its message."""
+"""`GET /messages/<message_id>/`: a client asks for the status of its message."""
 
 import json
 import uuid
@@ -34,7 +34,7 @@ def _event(kind, seconds=0, **changes):
     )
 
 
-def test_what_was_just_accepted_is_queued(client, queue, ask, audit):
+def test_a_message_that_was_just_accepted_is_queued(client, queue, ask, audit):
     body = json.dumps(factories.envelope())
     sent = client.post("/", body, content_type="application/json").json()
     (event,) = audit()
@@ -47,7 +47,7 @@ def test_what_was_just_accepted_is_queued(client, queue, ask, audit):
     }
 
 
-def test_what_is_stored_says_when_and_where(ask):
+def test_a_stored_message_has_its_time_and_key(ask):
     _event(Kind.ACCEPTED)
     _event(Kind.STORED, 2, object_key="messages/2026/11/23/x.json")
     # Delivered a second time.
@@ -82,7 +82,7 @@ def test_its_status_follows_from_its_events(ask, kinds, status):
     assert ask().json()["status"] == status
 
 
-def test_why_it_failed_is_for_operators(ask):
+def test_the_reason_of_a_failure_is_only_for_operators(ask):
     _event(Kind.FAILED, reason="aws_AccessDenied")
     assert "AccessDenied" not in ask().content.decode()
 
@@ -92,7 +92,7 @@ def test_a_lost_event_does_not_hide_the_others(ask):
     assert ask().json()["accepted_at"] == "2026-11-23T23:59:59.000005Z"
 
 
-def test_nobody_sees_the_messages_of_others(ask):
+def test_a_client_cannot_see_the_messages_of_others(ask):
     _event(Kind.ACCEPTED)
     theirs, nobodys = ask(token=factories.BOB), ask(uuid.uuid4())
     assert theirs.status_code == nobodys.status_code == 404
@@ -100,7 +100,7 @@ def test_nobody_sees_the_messages_of_others(ask):
     assert theirs.json()["code"] == "message_unknown"
 
 
-def test_what_is_no_id_is_no_path(ask):
+def test_an_invalid_id_is_a_404(ask):
     answer = ask("6b1f1d5e")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
@@ -108,7 +108,7 @@ def test_what_is_no_id_is_no_path(ask):
 @pytest.mark.parametrize(
     ("token", "code"), [(None, "token_missing"), ("a-token-of-nobody", "token_unknown")]
 )
-def test_a_stranger_is_told_nothing_and_leaves_a_trace(ask, audit, token, code):
+def test_an_unauthenticated_caller_learns_nothing_and_is_audited(ask, audit, token, code):
     _event(Kind.ACCEPTED)
     answer = ask(token=token)
     assert (answer.status_code, answer.json()["code"]) == (401, code)
@@ -118,7 +118,7 @@ def test_a_stranger_is_told_nothing_and_leaves_a_trace(ask, audit, token, code):
     assert refused.source_ip == "127.0.0.1"
 
 
-def test_a_guesser_is_stopped_and_fills_no_log(ask, audit, settings):
+def test_token_guessing_is_throttled_and_does_not_fill_the_audit_log(ask, audit, settings):
     settings.THROTTLE_REFUSED_RATE = "2/min"
     answers = [ask(token="a-token-of-nobody") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
@@ -128,13 +128,13 @@ def test_a_guesser_is_stopped_and_fills_no_log(ask, audit, settings):
     assert ask().status_code == 200
 
 
-def test_a_clients_questions_count_among_its_requests(ask, settings):
+def test_status_requests_count_towards_the_rate_of_a_client(ask, settings):
     settings.THROTTLE_CLIENT_RATE = "1/min"
     _event(Kind.ACCEPTED)
     assert [ask().status_code, ask().status_code] == [200, 429]
 
 
-def test_without_the_database_it_says_when_to_come_back(ask, monkeypatch):
+def test_without_the_database_it_is_a_503_with_retry_after(ask, monkeypatch):
     def fail(_message_id):
         raise OperationalError("postgresql://user:password@host/name")
 

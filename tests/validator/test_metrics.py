@@ -13,7 +13,7 @@ def post(client, body):
 
 
 def values(counter, label):
-    """Value of each label of a counter."""
+    """Return the value of each label of a counter."""
     (family,) = counter.collect()
     return {
         sample.labels[label]: sample.value
@@ -44,7 +44,7 @@ def test_a_broken_contract_is_counted_by_what_broke_it_first(client, queue, reas
     }
 
 
-def test_what_does_not_break_the_contract_is_not_counted_as_that(client, queue):
+def test_other_refusals_are_not_counted_as_a_broken_contract(client, queue):
     before = values(metrics.contract_errors_total, "reason")
     assert post(client, factories.envelope()).status_code == 202
     assert post(client, factories.envelope(token="not-a-token")).status_code == 401

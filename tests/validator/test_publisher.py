@@ -1,4 +1,4 @@
-"""SQS trouble of each kind: 503 with Retry-After, within the bound, never a 500."""
+"""Any failure of SQS is a 503 with Retry-After, within the time limit, never a 500."""
 
 import json
 import socket
@@ -8,7 +8,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 
-from cpsite.group_commit import NotSent
+from cpsite.queue.group_commit import NotSent
+from cpsite.queue.transport import Channel
 from tests import factories
 from validator import publisher
 from validator.exceptions import QueueUnavailable
@@ -19,7 +20,7 @@ def _post(client):
     return client.post("/", json.dumps(factories.envelope()), content_type="application/json")
 
 
-def test_returns_when_sqs_has_the_message(queue):
+def test_it_returns_once_sqs_has_the_message(queue):
     publish_message("body")
     assert queue.count() == {"visible": 1, "in_flight": 0}
 
@@ -48,10 +49,10 @@ def test_each_failure_is_a_503_with_retry_after(client, queue, monkeypatch, erro
     assert int(answer["Retry-After"]) > 0
     (event,) = audit()
     assert (event.kind, event.reason, event.client) == ("refused", "queue_unavailable", "alice")
-    assert event.message_id is not None  # SQS may have it all the same
+    assert event.message_id is not None  # SQS may have the message all the same
 
 
-def test_messages_that_sqs_refuses_do_not_close_the_door_to_others(client, queue, monkeypatch):
+def test_refusals_of_sqs_do_not_open_the_circuit_breaker(client, queue, monkeypatch):
     refusal = ClientError({"Error": {"Code": "InvalidParameterValue"}}, "SendMessage")
     with monkeypatch.context() as refusing:
 
@@ -63,20 +64,20 @@ def test_messages_that_sqs_refuses_do_not_close_the_door_to_others(client, queue
     assert _post(client).status_code == 202
 
 
-def test_without_an_answer_the_door_is_closed_for_a_while(client, queue, monkeypatch):
+def test_missing_answers_open_the_circuit_breaker(client, queue, monkeypatch):
     asked = []
 
     def fail(*args, **kwargs):
         asked.append(1)
         raise ConnectionResetError
 
-    monkeypatch.setattr(publisher._outage(), "_clock", lambda: 100.0)
+    monkeypatch.setattr(publisher._breaker(), "_clock", lambda: 100.0)
     monkeypatch.setattr(publisher._producer().channel, "_put", fail)
     assert {_post(client).status_code for _ in range(10)} == {503}
     assert len(asked) == 3
 
 
-def test_a_queue_that_is_gone_is_a_503(client, queue):
+def test_a_deleted_queue_is_a_503(client, queue):
     queue.client.delete_queue(QueueUrl=queue.url)
     assert _post(client).status_code == 503
 
@@ -94,7 +95,7 @@ def test_it_recovers_by_itself(client, queue, monkeypatch):
 
 @pytest.fixture
 def black_hole(monkeypatch, settings):
-    """An endpoint that takes connections and never answers."""
+    """An endpoint that accepts connections and never answers."""
     server = socket.create_server(("127.0.0.1", 0), backlog=50)
     port = server.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
@@ -106,23 +107,23 @@ def black_hole(monkeypatch, settings):
     server.close()
 
 
-def test_an_endpoint_that_hangs_does_not_hang_us(black_hole):
+def test_a_hanging_endpoint_does_not_hang_the_validator(black_hole):
     started = time.monotonic()
     with pytest.raises(QueueUnavailable):
         publish_message("body")
-    # The bound, and room for a busy machine: the default of botocore would be minutes.
+    # The limit plus a margin for a busy machine. With botocore's defaults it would be minutes.
     assert time.monotonic() - started < 20
 
 
 def test_all_threads_share_one_client(queue, monkeypatch):
     created = []
-    real = publisher.broker.sqs.Channel.new_sqs_client
+    real = Channel.new_sqs_client
 
     def count(self, *args, **kwargs):
         created.append(1)
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(publisher.broker.sqs.Channel, "new_sqs_client", count)
+    monkeypatch.setattr(Channel, "new_sqs_client", count)
     publisher.warm_up()
     threads = [threading.Thread(target=publish_message, args=("body",)) for _ in range(8)]
     for thread in threads:
@@ -133,7 +134,7 @@ def test_all_threads_share_one_client(queue, monkeypatch):
     assert queue.count()["visible"] == 8
 
 
-def test_messages_without_a_turn_say_nothing_about_sqs(client, queue, monkeypatch):
+def test_messages_that_were_never_sent_do_not_open_the_circuit_breaker(client, queue, monkeypatch):
     with monkeypatch.context() as busy:
 
         def fail(*args, **kwargs):
@@ -145,7 +146,7 @@ def test_messages_without_a_turn_say_nothing_about_sqs(client, queue, monkeypatc
 
 
 @pytest.mark.parametrize("seconds", [2.0, 3.0, 5.0, 8.0, 20.0])
-def test_an_attempt_has_a_second_at_least(queue, settings, seconds):
+def test_an_attempt_has_at_least_a_second(queue, settings, seconds):
     settings.SQS_PUBLISH_TIMEOUT_SECONDS = seconds
     publisher._producer.cache_clear()
     config = publisher._producer().channel.sqs(publisher._routing_key())._client.meta.config

@@ -1,4 +1,4 @@
-"""`manage.py send`: a test message from the shell, over HTTP as a client's."""
+"""`manage.py send`: sends a test message over HTTP, as a client would."""
 
 import http.server
 import json
@@ -26,7 +26,7 @@ def _shell(monkeypatch):
 
 @contextmanager
 def _server(*answers):
-    """Answer requests with these (status, body), the last one again and again."""
+    """Answer requests with these (status, body); repeat the last one."""
     left = list(answers)
     tokens = []
 
@@ -109,7 +109,7 @@ def test_a_refusal_is_printed_and_an_error(live_server, queue, capsys):
         (["--client", "bob"], "a-token-of-the-shell", factories.BOB),
     ],
 )
-def test_whose_token_it_takes(monkeypatch, options, environment, token):
+def test_which_token_it_uses(monkeypatch, options, environment, token):
     if environment:
         monkeypatch.setenv("CPSITE_TOKEN", environment)
     with _server((202, {"message_id": "x"})) as (url, tokens):
@@ -125,7 +125,7 @@ def test_it_reads_the_parameter_that_the_validator_reads(monkeypatch, settings):
     assert tokens == ["Bearer a-token-of-ssm"]
 
 
-def test_a_parameter_that_cannot_be_read_is_told(monkeypatch, settings):
+def test_an_unreadable_parameter_is_an_error(monkeypatch, settings):
     def fail():
         raise EndpointConnectionError(endpoint_url="https://ssm")
 
@@ -154,13 +154,13 @@ def test_a_url_of_another_scheme_is_refused():
         call_command("send", "--url", "file:///etc/passwd")
 
 
-def test_a_validator_that_is_away_is_told():
+def test_an_unavailable_validator_is_an_error():
     with pytest.raises(CommandError, match="does not answer"):
         call_command("send", "--url", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]"])
-def test_another_service_is_told(answer):
+def test_another_service_is_an_error(answer):
     with (
         _server((200, answer)) as (url, _),
         pytest.raises(CommandError, match="is not a validator"),
@@ -168,7 +168,7 @@ def test_another_service_is_told(answer):
         call_command("send", "--url", url)
 
 
-def test_a_token_that_was_withdrawn_ends_the_waiting():
+def test_a_withdrawn_token_ends_the_wait():
     answers = (202, {"message_id": "x"}), (401, {"code": "token_unknown"})
     with _server(*answers) as (url, _), pytest.raises(CommandError, match="token_unknown"):
         call_command("send", "--url", url, "--wait")

@@ -1,4 +1,4 @@
-"""Programs are served without DRF's request and negotiation. It must not show in any answer."""
+"""Programs are served without DRF's request handling. The answers must be the same as with it."""
 
 import json
 
@@ -20,7 +20,7 @@ BODIES = {
 
 
 def _answers(client, monkeypatch, **request):
-    """The answer by the straight path, and the one by DRF's."""
+    """Return the answer without DRF's request handling, and the one with it."""
     straight = client.post("/", **request)
     monkeypatch.setattr(views, "PLAIN_ACCEPT", set())
     return straight, client.post("/", **request)
@@ -29,7 +29,7 @@ def _answers(client, monkeypatch, **request):
 def _without_ids(answer):
     body = answer.json()
     body.pop("message_id", None)
-    # DRF tells the methods with each answer; it is a 405 that must (RFC 9110, section 15.5.6).
+    # DRF adds Allow to each answer. Only a 405 must have it (RFC 9110, section 15.5.6).
     headers = {
         name: value
         for name, value in answer.headers.items()
@@ -77,7 +77,7 @@ def test_headers_mean_the_same_both_ways(client, queue, monkeypatch, headers):
     assert _without_ids(straight) == _without_ids(drf)
 
 
-def test_an_unforeseen_error_is_a_500_that_tells_nothing(client, monkeypatch, audit):
+def test_an_unexpected_error_is_a_500_without_details(client, monkeypatch, audit):
     def fail(body):
         raise RuntimeError("private words")
 
@@ -90,7 +90,7 @@ def test_an_unforeseen_error_is_a_500_that_tells_nothing(client, monkeypatch, au
 
 
 def test_fields_keep_nothing_of_a_request(client, queue):
-    """The serializer's fields are made once for all requests."""
+    """All requests share the serializer's fields."""
     wrong = json.dumps(factories.envelope(data=factories.fields(field2=7)))
     for _ in range(3):
         answer = client.post("/", wrong, content_type="application/json")

@@ -4,8 +4,8 @@ import pytest
 from django.test import RequestFactory
 from rest_framework.request import Request
 
+from cpsite.web.client_address import source_ip
 from tests import factories
-from validator.throttling import source_ip
 
 
 def post(client, token=factories.ALICE, **extra):
@@ -40,7 +40,9 @@ def test_without_a_rate_there_is_no_limit(client, queue, settings):
     assert {post(client).status_code for _ in range(20)} == {202}
 
 
-def test_an_address_that_guesses_gets_429_and_is_no_longer_audited(client, queue, settings, audit):
+def test_an_address_that_guesses_tokens_gets_429_and_is_no_longer_audited(
+    client, queue, settings, audit
+):
     settings.THROTTLE_REFUSED_RATE = "3/min"
     statuses = [post(client, "wrong-token").status_code for _ in range(6)]
     assert statuses == [401, 401, 401, 429, 429, 429]
@@ -96,7 +98,7 @@ def test_the_source_address_follows_the_trusted_proxies(proxies, forwarded, expe
 
 
 def test_an_ipv6_network_is_one_caller(client, queue, settings, audit):
-    """A host has the choice of 2 ** 64 addresses."""
+    """One host may use any of 2 ** 64 addresses."""
     settings.THROTTLE_REFUSED_RATE = "3/min"
     statuses = [
         post(client, "no-such-token", REMOTE_ADDR=f"2001:db8:1:2::{number:x}").status_code

@@ -62,7 +62,7 @@ def test_both_tokens_of_a_client_are_its_own():
 @pytest.mark.parametrize(
     "token", ["", "alice", "alice-token-1 ", "ALICE-TOKEN-1", "\ud800", "x" * 10**6]
 )
-def test_other_texts_belong_to_nobody(token):
+def test_unknown_tokens_belong_to_no_client(token):
     assert TokenSet(parse_tokens(GOOD)).owner(token) is None
 
 
@@ -85,7 +85,7 @@ def test_known_tokens_are_kept_as_digests_only():
 
 
 class Parameter:
-    """Stands for SSM where a test needs it to fail, to change or to hang."""
+    """A fake SSM parameter that can fail, change or hang."""
 
     def __init__(self, *values):
         self.values = list(values)
@@ -133,7 +133,7 @@ def test_rotation_needs_no_restart(clock):
     assert parameter.reads == 2
 
 
-def test_after_a_quiet_spell_the_first_request_sees_the_rotation(clock):
+def test_after_an_idle_period_the_first_request_sees_the_rotation(clock):
     parameter = Parameter("first-token", "second-token")
     store = _store(parameter, clock)
     store.current()
@@ -180,7 +180,7 @@ def test_requests_do_not_wait_for_a_refresh(clock):
     _wait_for_refresh(store)
 
 
-def test_without_any_tokens_it_says_so_and_tries_again_soon(clock):
+def test_without_any_tokens_it_raises_and_retries_soon(clock):
     parameter = Parameter(OSError("down"), "first-token")
     store = _store(parameter, clock)
     for _ in range(3):

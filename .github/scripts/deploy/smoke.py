@@ -1,4 +1,4 @@
-"""A few requests through the load balancer, as the README says they are answered."""
+"""A few requests through the load balancer, as docs/api.md says they are answered."""
 
 import json
 import time

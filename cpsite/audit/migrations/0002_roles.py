@@ -1,7 +1,7 @@
 """The groups Viewers and Operators.
 
-Adds rows alone, so the version before goes on serving. Django makes a model's permissions only
-after all migrations; here they are made by the same names, and Django then finds them.
+It only adds rows, so the previous version can go on serving. Django creates a model's permissions
+only after all migrations. This one creates them under the same names, and Django then finds them.
 """
 
 from django.db import migrations
@@ -34,7 +34,7 @@ def create_roles(apps, schema_editor):
 
 
 def delete_roles(apps, schema_editor):
-    """Take the groups away; their users stay, without what the groups allowed."""
+    """Delete the groups. Their users stay, but lose the permissions of the groups."""
     Group = apps.get_model("auth", "Group")
     Group.objects.using(schema_editor.connection.alias).filter(name__in=ROLES).delete()
 

@@ -92,13 +92,13 @@ def _log_content(message: ModuleType) -> None:
 
 #: Which module each sabotage changes, and how.
 _PATCHES: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
-    "delete-before-storing": ("uploader.handling", _delete_before_storing),
-    "fresh-key": ("uploader.handling", _fresh_key),
-    "trust-the-batch": ("cpsite.sqs", _trust_the_batch),
-    "swallow-poison": ("uploader.handling", _swallow_poison),
+    "delete-before-storing": ("uploader.handler", _delete_before_storing),
+    "fresh-key": ("uploader.handler", _fresh_key),
+    "trust-the-batch": ("cpsite.queue.client", _trust_the_batch),
+    "swallow-poison": ("uploader.handler", _swallow_poison),
     "no-unique-key": ("validator.idempotency", _no_unique_key),
     "own-time": ("validator.idempotency", _own_time),
-    "give-up-in-outage": ("uploader.outage", _give_up_in_outage),
+    "give-up-in-outage": ("uploader.storage_outage", _give_up_in_outage),
     "lose-events-silently": ("cpsite.audit.recorder", _lose_events_silently),
     "log-content": ("cpsite.message", _log_content),
 }

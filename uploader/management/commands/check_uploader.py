@@ -1,4 +1,4 @@
-"""`manage.py check_uploader`: what the container's health check says, for people."""
+"""`manage.py check_uploader`: the container's health check as a command."""
 
 from typing import Any
 

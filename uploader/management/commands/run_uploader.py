@@ -1,27 +1,25 @@
-"""`manage.py run_uploader`: the uploader as a process."""
+"""`manage.py run_uploader`: runs the uploader."""
 
 import logging
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
-from cpsite import checks, limits, metrics
-from cpsite.arguments import positive
+from cpsite import checks
 from cpsite.audit.recorder import recorder
+from cpsite.cli import positive, stopped_by_signals
+from cpsite.observability import metrics, resource_limits
 from uploader import storage
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
-from uploader.queue_check import check_queue, longest_write_seconds
 from uploader.queue_depth import QueueDepthSampler
+from uploader.queue_settings import check_queue
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
+from uploader.storage import longest_write_seconds
 from uploader.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -42,13 +40,13 @@ BANNER = """
 class Command(BaseCommand):
     help = (
         "Move accepted messages from SQS to S3. A message leaves the queue only when S3 has it. "
-        "SIGTERM or Ctrl-C finishes what has begun and gives the rest back; a second one quits "
-        "at once, and SQS delivers what was in hand again after its visibility timeout. Exit "
-        "status: 0 when stopped, drained or at --max-messages; 1 when the configuration, the "
-        "queue's or the metrics port is not usable; 2 for an option that is not right; 130 or 143 "
-        "after a second signal."
+        "SIGTERM or Ctrl-C finishes running uploads and returns the rest to the queue. A second "
+        "one quits at once, and SQS delivers messages in flight again after their visibility "
+        "timeout. Exit status: 0 when stopped, drained or at --max-messages; 1 when the "
+        "configuration, the queue's settings or the metrics port are unusable; 2 for an invalid "
+        "option; 130 or 143 after a second signal."
     )
-    # `require` runs the checks that matter here; the others are for `manage.py check`.
+    # `require` runs the checks that the uploader needs; `manage.py check` runs all.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -57,7 +55,7 @@ class Command(BaseCommand):
             type=positive,
             default=settings.UPLOADER_CONCURRENCY,
             metavar="N",
-            help="messages stored at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
+            help="objects written at a time (default: UPLOADER_CONCURRENCY, now %(default)s)",
         )
         parser.add_argument(
             "--layout",
@@ -71,19 +69,19 @@ class Command(BaseCommand):
             type=positive,
             default=settings.UPLOADER_RECEIVERS,
             metavar="N",
-            help="threads that receive; more than one helps where receiving is the limit "
+            help="threads that receive; more than one helps when receiving is the bottleneck "
             "(default: UPLOADER_RECEIVERS, now %(default)s)",
         )
         parser.add_argument(
             "--max-messages",
             type=positive,
             metavar="N",
-            help="stop after N deliveries, received by one thread (default: go on)",
+            help="stop after N deliveries, received by one thread (default: no limit)",
         )
         parser.add_argument(
             "--drain",
             action="store_true",
-            help="stop when a receive comes back empty and nothing is in hand",
+            help="stop when a receive is empty and nothing is in flight",
         )
         parser.add_argument(
             "--metrics-port",
@@ -96,7 +94,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks.require(checks.UPLOADER)
-        service = metrics.Service("uploader", limits.find())
+        service = metrics.Service("uploader", resource_limits.find())
         try:
             server = metrics.serve(settings.METRICS_HOST, options["metrics_port"], service)
         except OSError as exc:
@@ -106,7 +104,7 @@ class Command(BaseCommand):
             ) from exc
         self._print_banner(options, server.server_port)
         storage.warm_up()
-        # Several could not know how many messages the others are about to get.
+        # Several receivers would together exceed the limit: none knows what the others will get.
         count = 1 if options["max_messages"] else options["receivers"]
         receiver, *more = (Receiver(concurrency=options["concurrency"]) for _ in range(count))
         check_queue(receiver)
@@ -116,7 +114,7 @@ class Command(BaseCommand):
             store=storage.store,
             heartbeat=Heartbeat(
                 settings.UPLOADER_HEARTBEAT_FILE,
-                # A write may take longer than what else counts as stuck.
+                # A write may take longer than STUCK_SECONDS.
                 stuck_seconds=max(STUCK_SECONDS, 2 * longest_write_seconds()),
             ),
             concurrency=options["concurrency"],
@@ -129,7 +127,13 @@ class Command(BaseCommand):
         deadline = StopDeadline(worker, seconds=settings.UPLOADER_STOP_SECONDS)
         deadline.start()
         try:
-            with stopped_by_signals(worker):
+            with stopped_by_signals(
+                lambda _number: worker.stop(),
+                # Not SystemExit, which would wait for the threads. Nothing is lost: only stored
+                # messages are deleted.
+                again=lambda number: os._exit(128 + number),
+                notice="uploader: finishing running uploads; a second signal quits at once",
+            ):
                 counts = worker.run()
         finally:
             sampler.stop()
@@ -159,7 +163,7 @@ class Command(BaseCommand):
 
 
 def _endpoints() -> str:
-    """Return what boto3 finds in the environment, in place of AWS."""
+    """Return the endpoints in the environment that boto3 uses instead of AWS's."""
     names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     found = dict.fromkeys(os.environ[name] for name in names if os.environ.get(name))
     return ", ".join(found) or f"AWS, {settings.AWS_REGION}"
@@ -178,25 +182,3 @@ _LAYOUTS = {
     "batch": f"one object for up to {settings.UPLOADER_BATCH_MESSAGES} messages, "
     f"{settings.UPLOADER_BATCH_BYTES} bytes or {settings.UPLOADER_BATCH_SECONDS:g} s",
 }
-
-
-@contextmanager
-def stopped_by_signals(worker: Worker) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT stop `worker` gently and the second end the process."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if worker.is_stopping:
-            # Not SystemExit: that would wait for the threads. Nothing is lost by it, because
-            # what is not stored is not deleted.
-            os._exit(128 + number)
-        worker.stop()
-        # No logging here: the interrupted thread may hold its lock. And nobody may be listening.
-        with suppress(OSError):
-            os.write(2, b"uploader: finishing what has begun; once more quits at once\n")
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

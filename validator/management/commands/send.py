@@ -1,4 +1,4 @@
-"""`manage.py send`: send a test message, the way a client does."""
+"""`manage.py send`: sends a test message as a client would."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cpsite.arguments import positive
+from cpsite.cli import positive
 from cpsite.message import CONTENT_TYPE, FIELD_NAMES
 from validator.tokens import InvalidTokens, parse_tokens, read_parameter
 
-#: Seconds that one request may take: longer than the validator waits for SQS.
+#: Timeout of one request in seconds, longer than the validator waits for SQS.
 TIMEOUT: Final = 15
-#: Seconds between two looks at what has become of the message.
+#: Seconds between two requests for the status of the message.
 POLL_SECONDS: Final = 0.5
 
 
 class Answer(NamedTuple):
-    """What the validator said."""
+    """The validator's answer."""
 
     status: int
     body: dict[str, Any]
@@ -31,10 +31,10 @@ class Answer(NamedTuple):
 
 class Command(BaseCommand):
     help = (
-        "Send one message to a validator, as a client would, and print the answer. The token is "
-        "that of CPSITE_TOKEN in the environment, else the first one of API_TOKENS or "
-        "API_TOKENS_PARAMETER (see --client); it is never printed. Exit status: 0 when the message "
-        "was accepted, and with --wait stored; else 1."
+        "Send one message to a validator, as a client would, and print the answer. The token comes "
+        "from CPSITE_TOKEN in the environment, else it is the first one of API_TOKENS or "
+        "API_TOKENS_PARAMETER (see --client). It is never printed. Exit status: 0 when the message "
+        "was accepted and, with --wait, stored; else 1."
     )
     requires_system_checks: list[str] = []
 
@@ -43,10 +43,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--url",
             default=f"http://127.0.0.1:{port}/",
-            help="of the validator (default: %(default)s)",
+            help="URL of the validator (default: %(default)s)",
         )
         parser.add_argument(
-            "--client", metavar="NAME", help="take the token of this client of those configured"
+            "--client", metavar="NAME", help="use the configured token of this client"
         )
         for name in FIELD_NAMES:
             parser.add_argument(
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             nargs="?",
             const=60,
             metavar="SECONDS",
-            help="wait until it is stored, at most so long (60 without a number)",
+            help="wait until the message is stored, at most SECONDS (60 if no number is given)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -98,7 +98,7 @@ class Command(BaseCommand):
 
 
 def _token(client: str | None) -> str:
-    """Return the token to send with. Raises CommandError when there is none."""
+    """Return the token to use. Raises CommandError when there is none."""
     if not client and (token := os.environ.get("CPSITE_TOKEN")):
         return token
     try:
@@ -118,8 +118,8 @@ def _token(client: str | None) -> str:
 
 
 def _request(url: str, token: str, *, body: object = None) -> Answer:
-    """Ask the validator, with GET or, when there is a body, POST. Raises CommandError."""
-    request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
+    """Send a GET or, with a body, a POST. Raises CommandError."""
+    request = urllib.request.Request(  # noqa: S310 - `handle` has checked the scheme
         url,
         data=None if body is None else json.dumps(body).encode(),
         headers={

@@ -8,6 +8,6 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   docExpansion: "list",
   tryItOutEnabled: true,
-  // The schema is checked by our tests, and not sent to anybody's service.
+  // Our tests check the schema. Do not send it to an external validator.
   validatorUrl: null,
 });

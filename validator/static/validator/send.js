@@ -1,11 +1,11 @@
-// Sends the form's message as a client would, and puts what was wrong beside its field.
+// Sends the form's message as a client would, and shows each error beside its field.
 "use strict";
 
 const form = document.getElementById("send");
 const names = [...form.querySelectorAll("textarea")].map((field) => field.name);
 const result = document.getElementById("result");
 const follow = document.getElementById("follow");
-// Asked for at most half a minute: a store takes a second, a redelivery longer.
+// Poll the status once a second for 30 s: storing takes a second, a redelivery longer.
 const POLLS = 30;
 let asked = 0;
 
@@ -13,7 +13,7 @@ function data() {
   return Object.fromEntries(names.map((name) => [name, form.elements[name].value]));
 }
 
-// --- What curl would say --------------------------------------------------------------------
+// --- The same request with curl -------------------------------------------------------------
 
 function quoted(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`;
@@ -31,7 +31,7 @@ function showCurl() {
   document.getElementById("curl").textContent = lines.join(" \\\n");
 }
 
-// Browsers have a clipboard on pages that came over HTTPS or from this machine.
+// Browsers offer the clipboard only to pages from HTTPS or localhost.
 const copy = document.getElementById("copy");
 if (navigator.clipboard) {
   copy.hidden = false;
@@ -42,7 +42,7 @@ if (navigator.clipboard) {
   });
 }
 
-// --- What was wrong ---------------------------------------------------------------------------
+// --- Errors -----------------------------------------------------------------------------------
 
 function complain(name, text) {
   const field = form.elements[name];
@@ -58,7 +58,7 @@ function clear() {
   follow.hidden = true;
 }
 
-// Return the fields that an answer is about, each with a text beside it now.
+// Show the errors of an answer beside their fields. Return these fields.
 function blame(answer) {
   const { code = "", detail = "", errors = {} } = answer;
   if (code.startsWith("token_")) return [complain("token", detail)];
@@ -87,7 +87,7 @@ async function send() {
   const answer = await fetch("/", { method: "POST", headers, body: JSON.stringify(body) });
   const said = await answer.json();
   const wait = answer.headers.get("Retry-After");
-  const note = wait ? `Come back after ${wait} s.` : "";
+  const note = wait ? `Try again after ${wait} s.` : "";
   show(answer.ok, `${answer.status} ${answer.statusText}`, note, JSON.stringify(said, null, 2));
   const wrong = blame(said);
   (wrong[0] ?? result).scrollIntoView({ block: "nearest" });

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from cpsite.arguments import positive
 from cpsite.audit.models import AuditEvent
+from cpsite.cli import positive
 
 _UNITS = {"d": "days", "h": "hours"}
 _PROGRESS_EVERY = 20
@@ -28,8 +28,8 @@ def age(text: str) -> timedelta:
 class Command(BaseCommand):
     help = (
         "Delete audit events older than an age, oldest first, in batches that lock few rows for "
-        "a short time. Safe to interrupt and to run again. Exit status: 0 when done, 2 for an "
-        "option that is not right, 130 when interrupted."
+        "a short time. Safe to interrupt and to run again. Exit status: 0 when done, 2 for a "
+        "wrong option, 130 when interrupted."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             help="rows to delete at a time (default: %(default)s)",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would go, delete nothing"
+            "--dry-run", action="store_true", help="count what would be deleted, delete nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -68,7 +68,7 @@ class Command(BaseCommand):
     def _prune(self, before: datetime, batch_size: int) -> int:
         """Delete batch by batch: with a bar on a terminal, else with a line now and then."""
         is_terminal = self.stderr.isatty()
-        # Counting costs a part of deleting, and is done for somebody who looks on.
+        # Counting costs a part of what deleting costs. Only a progress bar needs it.
         total = AuditEvent.objects.filter(occurred_at__lt=before).count() if is_terminal else None
         deleted, batches = 0, 0
         with tqdm(

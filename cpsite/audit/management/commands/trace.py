@@ -1,4 +1,4 @@
-"""`manage.py trace <message_id>`: a message's way, from the audit log and, when asked, from S3."""
+"""`manage.py trace <message_id>`: what happened to a message, by the audit log and by S3."""
 
 import gzip
 import json
@@ -14,19 +14,21 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from cpsite.audit.display import to_the_millisecond
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.aws import describe
+from cpsite.cli import table
+from cpsite.moments import readable, rfc3339
 
 _COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
 
 
 class Command(BaseCommand):
     help = (
-        "Print what became of a message: when it was accepted, each try to store it, and where it "
-        "is. The id is the one that the client was answered. The audit log is up to a second "
-        "behind. Exit status: 0 when the message is known, 1 when it is not, or when --verify "
-        "finds its object missing or altered."
+        "Print what happened to a message: when it was accepted, each attempt to store it, and "
+        "where it is. The id is the one in the answer to the client. The audit log is up to a "
+        "second behind. Exit status: 0 when the message is known, 1 when it is not, or when "
+        "--verify finds its object missing or altered."
     )
     requires_system_checks: list[str] = []
 
@@ -66,16 +68,7 @@ def _read(message_id: UUID) -> MessageHistory:
 def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
     lines = [f"{history.message_id}  {history.status}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
-    table = [_COLUMNS, *(_row(event) for event in history.events)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        *lines,
-        "",
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ),
-    ]
+    return [*lines, "", *table(_COLUMNS, [_row(event) for event in history.events])]
 
 
 def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:
@@ -105,7 +98,7 @@ def _row(event: AuditEvent) -> tuple[str, ...]:
 
 
 def _moment(moment: datetime | None) -> str:
-    return to_the_millisecond(moment) if moment else ""
+    return readable(moment) if moment else ""
 
 
 def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
@@ -113,13 +106,13 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
         "message_id": str(history.message_id),
         "status": history.status.value,
         "client": history.client,
-        "accepted_at": _iso(history.accepted_at),
-        "stored_at": _iso(history.stored_at),
+        "accepted_at": rfc3339(history.accepted_at),
+        "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,
         "payload_sha256": history.payload_sha256 or None,
         "events": [
             {
-                "occurred_at": _iso(event.occurred_at),
+                "occurred_at": rfc3339(event.occurred_at),
                 "kind": event.kind,
                 "reason": event.reason or None,
                 "attempts": event.attempts,
@@ -131,12 +124,8 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
     return document if verdict is None else document | {"verified": verdict}
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
 def _verify(history: MessageHistory) -> str:
-    """Return `intact`, `missing` or `altered`; the message's content is shown to nobody."""
+    """Return `intact`, `missing` or `altered`. The message's content is not shown."""
     if not history.object_key:
         raise CommandError("The audit log knows of no object that could be verified.")
     if not (settings.S3_BUCKET or settings.MESSAGES_DIRECTORY):
@@ -150,13 +139,13 @@ def _verify(history: MessageHistory) -> str:
     except FileNotFoundError:
         return "missing"
     except (ClientError, BotoCoreError, OSError) as exc:
-        raise CommandError(f"The object cannot be read: {_named(exc)}.") from exc
+        raise CommandError(f"The object cannot be read: {describe(exc)}.") from exc
     body = _of_message(content, history)
     return "intact" if sha256(body).hexdigest() == history.payload_sha256 else "altered"
 
 
 def _of_message(content: bytes, history: MessageHistory) -> bytes:
-    """Return the message's own bytes; a batch has a line for each (uploader/layouts.py)."""
+    """Return the message's own bytes. In a batch each message is one line (uploader/layouts.py)."""
     if not history.object_key.endswith(".gz"):
         return content
     wanted = str(history.message_id).encode()
@@ -165,9 +154,3 @@ def _of_message(content: bytes, history: MessageHistory) -> bytes:
     except (OSError, EOFError, zlib.error):
         return content
     return next((line for line in lines if wanted in line), b"")
-
-
-def _named(exc: Exception) -> str:
-    if isinstance(exc, ClientError):
-        return f"aws_{exc.response['Error']['Code']}"
-    return type(exc).__name__

@@ -1,0 +1,50 @@
+"""The page of one message: its status, its times, its object and all of its events."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from cpsite.audit.admin.display import badge, span
+from cpsite.audit.history import MessageHistory
+from cpsite.audit.models import AuditEvent
+from cpsite.moments import readable
+
+
+def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
+    """Return what the template `admin/audit/message.html` shows."""
+    accepted, stored = history.accepted_at, history.stored_at
+    of_object = next((event for event in history.events if event.object_key), None)
+    return {
+        "history": history,
+        "status": badge(history.status),
+        "reason": history.events[-1].reason,
+        "accepted": readable(accepted) if accepted else "",
+        "stored": readable(stored) if stored else "",
+        "took": span(stored - accepted) if accepted and stored else "",
+        "waits": span(timezone.now() - accepted) if accepted and not stored else "",
+        "object": object_link(of_object) if of_object else "",
+        "events": [_row(event, history) for event in history.events],
+        "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),
+    }
+
+
+def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
+    return {
+        "event": event,
+        "when": readable(event.occurred_at),
+        "later": span(event.occurred_at - history.events[0].occurred_at),
+        "what": badge(event.kind),
+    }
+
+
+def object_link(event: AuditEvent) -> str | SafeString:
+    """Return an event's object key, as a link to the object if there is a bucket."""
+    if not event.object_key or not settings.S3_BUCKET:
+        return event.object_key or "-"
+    url = reverse("admin:audit_auditevent_object", args=[event.pk])
+    return format_html('<a class="audit-id" href="{}">{}</a>', url, event.object_key)

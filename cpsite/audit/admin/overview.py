@@ -1,0 +1,157 @@
+"""The last day of the audit log in figures: events by kind for each hour, and by reason.
+
+Each figure counts at most COUNT_LIMIT rows, through an index, so that the page costs the same for a
+log of any size and under any load. Metrics have the exact rates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from django.core.cache import cache
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from cpsite.audit.admin.display import badge
+from cpsite.audit.admin.filters import values_of
+from cpsite.audit.admin.sparkline import sparkline
+from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.unstored import Waiting, find_waiting
+
+#: Hours in the overview, the last of which ends now.
+HOURS: Final = 24
+#: Rows that one figure counts. More are shown as "10,000+".
+COUNT_LIMIT: Final = 10_000
+#: Seconds for which a process caches the figures.
+CACHE_SECONDS: Final = 10
+
+_CACHE_KEY: Final = "audit-overview"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of events. With `is_bounded`, there are or may be more."""
+
+    number: int
+    is_bounded: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.is_bounded else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class KindCounts:
+    """The events of one kind. `hours` begins with the oldest hour."""
+
+    kind: Kind
+    hours: tuple[Count, ...]
+
+    @property
+    def last_hour(self) -> Count:
+        return self.hours[-1]
+
+    @property
+    def day(self) -> Count:
+        return Count(
+            sum(hour.number for hour in self.hours), any(hour.is_bounded for hour in self.hours)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one."""
+
+    at: datetime
+    kinds: tuple[KindCounts, ...]
+    reasons: tuple[tuple[str, Count], ...]
+    waiting: Waiting
+
+    @property
+    def hours(self) -> list[tuple[datetime, list[Count]]]:
+        """The start of each hour, the last hour first, with its figure for each kind."""
+        rows = [
+            (self.at - timedelta(hours=HOURS - index), [kind.hours[index] for kind in self.kinds])
+            for index in range(HOURS)
+        ]
+        return rows[::-1]
+
+
+def read_overview() -> Overview:
+    """Return the figures, up to CACHE_SECONDS old. Raises Django's database errors."""
+    overview: Overview | None = cache.get(_CACHE_KEY)
+    if overview is None:
+        overview = _read(timezone.now())
+        cache.set(_CACHE_KEY, overview, CACHE_SECONDS)
+    return overview
+
+
+def _read(now: datetime) -> Overview:
+    hours = [now - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
+    spans = list(pairwise(hours))
+    reasons = values_of("reason")
+    counts = _count(
+        [
+            *(_events(*span, kind=kind) for kind in Kind for span in spans),
+            *(_events(hours[0], now, reason=reason) for reason in reasons),
+        ]
+    )
+    of_kinds, of_reasons = counts[: len(Kind) * HOURS], counts[len(Kind) * HOURS :]
+    return Overview(
+        at=now,
+        kinds=tuple(
+            KindCounts(kind, tuple(of_kinds[index * HOURS : (index + 1) * HOURS]))
+            for index, kind in enumerate(Kind)
+        ),
+        reasons=_occurring(dict(zip(reasons, of_reasons, strict=True))),
+        waiting=find_waiting(now),
+    )
+
+
+def _events(start: datetime, end: datetime, **about: str) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(occurred_at__gte=start, occurred_at__lt=end, **about)
+
+
+def _occurring(reasons: Mapping[str, Count]) -> tuple[tuple[str, Count], ...]:
+    found = [(reason, count) for reason, count in reasons.items() if count.number]
+    return tuple(sorted(found, key=lambda pair: -pair[1].number))
+
+
+def _count(questions: Sequence[QuerySet[AuditEvent]]) -> list[Count]:
+    """Count the rows of each query, all in one statement."""
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for number, events in enumerate(questions):
+        # One more than is shown, to know whether there are more.
+        bounded = events.order_by().values("id")[: COUNT_LIMIT + 1]
+        sql, values = bounded.query.sql_with_params()
+        parts.append(f"SELECT {number}, COUNT(*) FROM ({sql}) AS rows_{number}")  # noqa: S608
+        parameters += values
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), parameters)
+        found = dict(cursor.fetchall())
+    return [
+        Count(min(found[number], COUNT_LIMIT), found[number] > COUNT_LIMIT)
+        for number in range(len(questions))
+    ]
+
+
+def context() -> dict[str, Any]:
+    """Return what the template `admin/audit/overview.html` shows."""
+    overview = read_overview()
+    return {
+        "overview": overview,
+        "kinds": [
+            {
+                "kind": counts.kind,
+                "badge": badge(counts.kind),
+                "last_hour": counts.last_hour,
+                "day": counts.day,
+                "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
+            }
+            for counts in overview.kinds
+        ],
+        "kind_names": [kind.value for kind in Kind],
+    }

@@ -1,0 +1,117 @@
+"""Messages that were accepted and are not stored, as far as the audit log knows.
+
+No index can find missing events. So a scan reads the accepted events, newest first, and checks for
+each whether its message was stored. One scan reads at most SCAN_LIMIT of them and returns where it
+stopped, and the next one goes on there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from cpsite.audit.history import MessageHistory
+from cpsite.audit.models import AuditEvent, Kind
+
+#: How far back scans go.
+WINDOW: Final = timedelta(hours=24)
+#: Time within which a message is normally stored and its events are written.
+GRACE: Final = timedelta(seconds=60)
+#: Accepted events that one scan reads.
+SCAN_LIMIT: Final = 5_000
+#: Messages that one scan returns.
+FOUND_LIMIT: Final = 100
+_CHUNK: Final = 500
+
+
+class Place(NamedTuple):
+    """Where a scan stopped: the last event that it read."""
+
+    occurred_at: datetime
+    event_id: int
+
+
+class _Accepted(NamedTuple):
+    occurred_at: datetime
+    id: int
+    message_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What one scan found, newest first.
+
+    It read `looked_at` accepted events, none from before `since`. `next_place` is where the next
+    scan goes on, or None if nothing is left.
+    """
+
+    messages: tuple[MessageHistory, ...]
+    looked_at: int
+    since: datetime
+    next_place: Place | None
+
+
+def find_waiting(now: datetime, *, grace: timedelta = GRACE, place: Place | None = None) -> Waiting:
+    """Scan for unstored messages accepted more than `grace` before `now`, from `place` on if given.
+
+    Raises Django's database errors.
+    """
+    since = now - WINDOW
+    until = place.occurred_at if place else now - grace
+    events = AuditEvent.objects.filter(
+        kind=Kind.ACCEPTED,
+        message_id__isnull=False,
+        occurred_at__gte=since,
+        occurred_at__lte=until,
+    )
+    if place:
+        events = events.exclude(occurred_at=place.occurred_at, id__gte=place.event_id)
+    rows = events.values_list("occurred_at", "id", "message_id")[:SCAN_LIMIT]
+    accepted = [_Accepted(*row) for row in rows]
+    found, looked_at = _not_stored(accepted)
+    is_all = looked_at == len(accepted) < SCAN_LIMIT
+    last = None if is_all else accepted[looked_at - 1]
+    return Waiting(
+        messages=_histories(found),
+        looked_at=looked_at,
+        since=since,
+        next_place=Place(last.occurred_at, last.id) if last else None,
+    )
+
+
+def _not_stored(accepted: Sequence[_Accepted]) -> tuple[list[UUID | None], int]:
+    """Return up to FOUND_LIMIT messages that are not stored, and how many events were read."""
+    found: list[UUID | None] = []
+    for start in range(0, len(accepted), _CHUNK):
+        chunk = accepted[start : start + _CHUNK]
+        stored = _stored(event.message_id for event in chunk)
+        for place, event in enumerate(chunk, start + 1):
+            if event.message_id not in stored:
+                found.append(event.message_id)
+            if len(found) == FOUND_LIMIT:
+                return found, place
+    return found, len(accepted)
+
+
+def _stored(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
+    # Filter by message only, to use its index. With the kind too, a planner may choose another one.
+    events = AuditEvent.objects.filter(message_id__in=list(message_ids)).order_by()
+    return {
+        message_id
+        for message_id, kind in events.values_list("message_id", "kind")
+        if kind == Kind.STORED
+    }
+
+
+def _histories(message_ids: Sequence[UUID | None]) -> tuple[MessageHistory, ...]:
+    events = AuditEvent.objects.filter(message_id__in=message_ids).order_by(
+        "message_id", "occurred_at", "id"
+    )
+    histories = {
+        message_id: MessageHistory(tuple(some))
+        for message_id, some in groupby(events, key=lambda event: event.message_id)
+    }
+    # A message without events was pruned meanwhile, or the clock was set back: nothing to show.
+    return tuple(histories[each] for each in message_ids if each in histories)

@@ -1,0 +1,22 @@
+"""The error answers that any path may give, in the API's one shape (docs/api.md)."""
+
+from typing import Final
+
+Body = dict[str, str]
+
+BAD_REQUEST: Final[Body] = {
+    "code": "bad_request",
+    "detail": "The request is not acceptable.",
+}
+UNREADABLE: Final[Body] = {
+    "code": "bad_request",
+    "detail": "This is not a request that we can read.",
+}
+NOT_FOUND: Final[Body] = {
+    "code": "not_found",
+    "detail": "There is nothing at this path.",
+}
+INTERNAL_ERROR: Final[Body] = {
+    "code": "internal_error",
+    "detail": "Something went wrong on our side.",
+}

@@ -1,0 +1,314 @@
+"""gevent worker with client timeouts, bounded shutdown, and error answers that quote no request.
+
+What looks like a malformed request may be the rest of a message whose Content-Length was too short,
+with its token. gunicorn quotes it in its log and its answer. This worker names only the kind of
+error.
+
+gunicorn sets no time limit for a client to send a body or to receive an answer. It reads an unread
+body to its end. And it serves no other client while one client always has another request ready.
+Here, a client occupies no more than its own connection, and only for a bounded time.
+"""
+
+import errno
+import json
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final
+
+import gevent
+from greenlet import getcurrent, greenlet
+from gunicorn import glogging, util
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.workers.ggevent import GeventWorker
+
+from cpsite.web import errors
+
+_STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+}
+
+#: Seconds that a body may take from its first read to its end, and that it may stall.
+BODY_SECONDS: Final = 20.0
+STALL_SECONDS: Final = 5.0
+#: Seconds that a client may take to receive a piece of an answer, which may be a whole file.
+ANSWER_SECONDS: Final = 60.0
+#: Seconds for which a stopping worker still accepts requests on open connections: a load balancer
+#: may just be sending one.
+LINGER_SECONDS: Final = 2.0
+#: Seconds after which a stopping worker cuts off bodies and answers that are still in progress.
+STOP_SECONDS: Final = 4.0
+#: Seconds of the graceful timeout that are not for requests: one until a stop is noticed, one
+#: between two checks of the requests, one to end them, and two to write the audit log. At the end
+#: of the graceful timeout gunicorn kills the worker.
+RESERVED_SECONDS: Final = 5
+#: Age in seconds from which a body or an answer may be ended to make room for other clients.
+CROWDED_SECONDS: Final = 1.0
+#: Longest unread rest of a body, in bytes, that is read in order to keep the connection.
+UNWANTED_BYTES: Final = 65_536
+#: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
+#: with unread bytes would reset it, and the client would lose the answer that says why.
+_DRAIN_BYTES: Final = 8_388_608
+_DRAIN_SECONDS: Final = 2.0
+#: Seconds of work after which a connection lets the others run.
+_TURN_SECONDS: Final = 0.05
+#: Seconds between two checks for overdue waits and for a stop of the worker.
+_NOTICE_SECONDS: Final = 0.25
+
+
+class Logger(glogging.Logger):
+    """gunicorn's logger without access lines, which it would format for each request."""
+
+    def access(self, *_args: Any) -> None:
+        pass
+
+
+class _WaitOver(BaseException):
+    """Thrown into a connection whose wait is to end. Not an error, so not an Exception."""
+
+
+class _ClientTooSlow(TimeoutError):
+    """Thrown into a request whose client takes too long."""
+
+    def __init__(self) -> None:
+        # gunicorn treats EPIPE as a client that has disconnected, and does not log it.
+        super().__init__(errno.EPIPE, "The client takes too long.")
+
+
+class _Waits:
+    """The connections that wait for their client. Each enters this context while it waits.
+
+    One timer for each wait would be a large part of gevent's cost of a request.
+    """
+
+    def __init__(self, seconds: float, over: type[BaseException]) -> None:
+        self._seconds = seconds
+        self._over = over
+        #: When each wait began (monotonic clock).
+        self._begun: dict[greenlet, float] = {}
+
+    def __enter__(self) -> None:
+        self.enter(time.monotonic())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, _traceback: object
+    ) -> bool:
+        self.leave()
+        return isinstance(exc, _WaitOver)
+
+    def enter(self, begun: float) -> None:
+        """Add this connection to those that wait, with `begun` as the start of its wait."""
+        self._begun[getcurrent()] = begun
+
+    def leave(self) -> None:
+        del self._begun[getcurrent()]
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._begun.values())
+
+    def end_overdue(self) -> None:
+        """End the waits that have lasted too long. Must run in gevent's hub."""
+        self.end(begun_before=time.monotonic() - self._seconds)
+
+    def end(self, *, begun_before: float) -> None:
+        """End the waits that began before that time, unless what they wait for has just arrived.
+
+        Must run in gevent's hub, so that nothing happens between the check and the throw.
+        """
+        for waiting in [found for found, begun in self._begun.items() if begun < begun_before]:
+            if waiting in self._begun:
+                waiting.throw(self._over)
+
+
+class _Body:
+    """The body of a request, which must arrive within BODY_SECONDS.
+
+    The connection is not kept if reading failed or a long rest of the body is unread.
+    """
+
+    def __init__(self, req: Any, sock: Any, waits: _Waits) -> None:
+        self._req, self._body, self._sock, self._waits = req, req.body, sock, waits
+        self._must_close = req.must_close
+        self._begun: float | None = None
+        #: Whether reading has failed. gunicorn reads this attribute, too.
+        self.failed = False
+        self._decide()
+
+    @property
+    def is_read(self) -> bool:
+        return not self.failed and getattr(self._body.reader, "length", None) == 0
+
+    def read(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.read, size)
+
+    def readline(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.readline, size)
+
+    def readlines(self, size: int | None = None) -> Any:
+        return self._wait_for(self._body.readlines, size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _wait_for(self, read: Callable[[int | None], Any], size: int | None) -> Any:
+        if self._begun is None:
+            self._begun = time.monotonic()
+        self._waits.enter(self._begun)
+        self._sock.settimeout(STALL_SECONDS)
+        try:
+            return read(size)
+        except BaseException:
+            self.failed = True
+            raise
+        finally:
+            self._sock.settimeout(None)
+            self._waits.leave()
+            self._decide()
+
+    def _decide(self) -> None:
+        """Tell gunicorn, before it answers, whether the connection can be kept."""
+        left = getattr(self._body.reader, "length", math.inf)
+        self._req.must_close = self._must_close or self.failed or left > UNWANTED_BYTES
+
+
+class _Client:
+    """A client's socket. A write to it waits for the client for at most ANSWER_SECONDS."""
+
+    def __init__(self, sock: Any, waits: _Waits) -> None:
+        self._sock, self._waits = sock, waits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, *args: Any) -> Any:
+        with self._waits:
+            return self._sock.send(*args)
+
+    def sendall(self, *args: Any) -> None:
+        with self._waits:
+            self._sock.sendall(*args)
+
+    def sendfile(self, *args: Any, **options: Any) -> Any:
+        with self._waits:
+            return self._sock.sendfile(*args, **options)
+
+
+class Worker(GeventWorker):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle = _Waits(self.cfg.keepalive, _WaitOver)
+        self._bodies = _Waits(BODY_SECONDS, _ClientTooSlow)
+        self._answers = _Waits(ANSWER_SECONDS, _ClientTooSlow)
+        self._connections = 0
+
+    def run(self) -> None:
+        # This changes the worker's own copy only: the rest of the time is for `worker_exit`.
+        graceful = max(1, self.cfg.graceful_timeout - RESERVED_SECONDS)
+        self.cfg.set("graceful_timeout", graceful)
+        gevent.spawn(self._end_waits)
+        super().run()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection to its end."""
+        self._connections += 1
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._connections -= 1
+
+    def timeout_ctx(self) -> _Waits:
+        """Return the context in which gunicorn waits for the next request of a connection."""
+        return self._idle
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request. Raises StopIteration when its connection must be closed."""
+        body = req.body = _Body(req, sock, self._bodies)
+        try:
+            super().handle_request(listener_name, req, _Client(sock, self._answers), addr)
+        except StopIteration:
+            if not body.is_read:
+                self._drain(sock)
+            raise
+        # Without this, a client that sends requests without a pause would let no other one run.
+        if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
+            gevent.sleep(0)
+
+    def _drain(self, sock: Any) -> None:
+        with self._idle:
+            util.close_graceful(sock, _DRAIN_SECONDS, _DRAIN_BYTES)
+
+    def _end_waits(self) -> None:
+        """End overdue waits; at a stop end all of them, because gunicorn would wait for them."""
+        run_in_hub = gevent.get_hub().loop.run_callback
+        while self.alive:
+            gevent.sleep(_NOTICE_SECONDS)
+            run_in_hub(self._end_overdue)
+            if self._connections >= self.worker_connections:
+                run_in_hub(self._make_room)
+        stopped = time.monotonic()
+        gevent.sleep(LINGER_SECONDS)
+        while True:
+            run_in_hub(lambda: self._idle.end(begun_before=math.inf))
+            if time.monotonic() - stopped >= STOP_SECONDS:
+                run_in_hub(lambda: self._end_requests(begun_before=math.inf))
+            gevent.sleep(_NOTICE_SECONDS)
+
+    def _end_overdue(self) -> None:
+        for waits in (self._idle, self._bodies, self._answers):
+            waits.end_overdue()
+
+    def _end_requests(self, *, begun_before: float) -> None:
+        self._bodies.end(begun_before=begun_before)
+        self._answers.end(begun_before=begun_before)
+
+    def _make_room(self) -> None:
+        """End the longest tenth of the waits, because no further connection can be accepted.
+
+        A health check matters more than an idle connection, and a message more than a slow one.
+        """
+        begun = sorted([*self._idle, *self._bodies, *self._answers])
+        if not begun:
+            return
+        youngest = begun[: 1 + self.worker_connections // 10][-1]
+        after = math.nextafter(youngest, math.inf)
+        self._idle.end(begun_before=after)
+        self._end_requests(begun_before=min(after, time.monotonic() - CROWDED_SECONDS))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that reaches no view, in the API's error shape, and close."""
+        if isinstance(exc, ParseException):
+            status = _STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
+            body = json.dumps(errors.UNREADABLE).encode()
+        else:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            body = json.dumps(errors.INTERNAL_ERROR).encode()
+        request_id = uuid.uuid4().hex
+        self.log.warning(
+            "request_unreadable",
+            extra={
+                "error": type(exc).__name__,
+                "status": status.value,
+                "request_id": request_id,
+            },
+        )
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"X-Request-ID: {request_id}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with suppress(OSError):  # the client may have disconnected
+            _Client(client, self._answers).sendall(head.encode("ascii") + body)
+            if isinstance(exc, ParseException):
+                self._drain(client)

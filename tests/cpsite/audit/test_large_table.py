@@ -1,0 +1,118 @@
+"""The admin's questions must be answered through an index, or a large log makes it unusable.
+
+`bench/audit_admin.py` measures the same pages with a million rows.
+"""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from cpsite.audit import unstored
+from cpsite.audit.models import AuditEvent, Kind
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.slow(reason="writes 20,000 events"),
+]
+LIST = "/admin/audit/auditevent/"
+ROWS = 20_000
+
+
+@pytest.fixture
+def many_events():
+    now = timezone.now()
+    kinds = [Kind.ACCEPTED, Kind.STORED, Kind.REFUSED, Kind.FAILED]
+    AuditEvent.objects.bulk_create(
+        (
+            AuditEvent(
+                kind=kinds[number % 4],
+                message_id=uuid.UUID(int=number // 2),
+                client=f"client-{number % 7}",
+                reason=f"reason_{number % 5}" if number % 4 > 1 else "",
+                occurred_at=now - timedelta(seconds=number),
+            )
+            for number in range(ROWS)
+        ),
+        batch_size=1_000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _plans(queries):
+    """Return the plans of the captured SELECTs on the log."""
+    found = []
+    for query in queries:
+        sql = query["sql"]
+        if "audit_auditevent" not in sql or not sql.lstrip().startswith("SELECT"):
+            continue
+        prefix = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        with connection.cursor() as cursor:
+            cursor.execute(prefix + sql.replace("%", "%%"))
+            found.append(" | ".join(str(row[-1]) for row in cursor.fetchall()))
+    return found
+
+
+QUESTIONS = [
+    "",
+    "kind__exact=refused",
+    "client=client-3",
+    "reason=reason_2",
+    f"q={uuid.UUID(int=77)}",
+    "q=client-3",
+    "q=reason_2",
+    "p=100",
+    "since=15m",
+    "since=1h",
+    "since=24h",
+    "since=today",
+    "from=2026-01-01T00:00&until=2099-01-01T00:00",
+    "until=2000-01-01T00:00",
+    "kind__exact=refused&since=1h",
+    "kind__exact=failed&since=24h",
+    "client=client-3&since=1h",
+    "reason=reason_2&since=24h",
+    f"message_id={uuid.UUID(int=77)}",
+    "waiting",
+    "waiting, further back",
+    "message",
+]
+PATHS = {
+    "waiting": "waiting/",
+    "waiting, further back": "waiting/?after=32503680000.000000-1",
+    "message": f"message/{uuid.UUID(int=77)}/",
+}
+
+
+def test_every_question_uses_an_index(admin_client, many_events, monkeypatch):
+    # As small a part of this table as it is of a large one.
+    monkeypatch.setattr(unstored, "SCAN_LIMIT", 100)
+    monkeypatch.setattr(unstored, "FOUND_LIMIT", 10)
+    monkeypatch.setattr(unstored, "_CHUNK", 10)
+    for question in QUESTIONS:
+        with CaptureQueriesContext(connection) as captured:
+            answer = admin_client.get(LIST + PATHS.get(question, f"?{question}"), follow=True)
+            assert answer.status_code == 200
+        plans = _plans(captured.captured_queries)
+        assert plans
+        for plan in plans:
+            # Counting is bounded; apart from that no plan may read or sort the whole table.
+            bounded = "Limit" in plan and "Aggregate" in plan
+            whole = "Seq Scan" in plan or "SCAN audit_auditevent |" in plan + " |"
+            sorts = "Sort" in plan or "TEMP B-TREE FOR ORDER BY" in plan
+            assert bounded or not (whole or sorts), f"{question}: {plan}"
+
+
+def test_a_message_page_uses_an_index_and_a_list_few_queries(admin_client, many_events):
+    event = AuditEvent.objects.order_by("id")[77]
+    with CaptureQueriesContext(connection) as captured:
+        assert admin_client.get(f"{LIST}{event.pk}/change/").status_code == 200
+    for plan in _plans(captured.captured_queries):
+        assert "Index" in plan or "USING INDEX" in plan or "PRIMARY KEY" in plan, plan
+    with CaptureQueriesContext(connection) as captured:
+        admin_client.get(LIST)
+    assert len(captured) < 40

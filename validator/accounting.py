@@ -1,0 +1,108 @@
+"""Records the outcome of each request in the metrics, the audit log and the log."""
+
+import hashlib
+import logging
+from uuid import UUID
+
+from rest_framework.exceptions import APIException, Throttled
+
+from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.recorder import recorder
+from cpsite.message import Message
+from validator import metrics
+from validator.exceptions import (
+    CONTRACT_BROKEN,
+    INTERNAL_ERROR,
+    REASON_OF_FIELD,
+    code_of,
+    reason_of,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms: int) -> None:
+    """Record a message that SQS has confirmed; `body` is its encoded form on the queue."""
+    metrics.messages_total.labels("accepted").inc()
+    recorder.record(
+        AuditEvent(
+            kind=Kind.ACCEPTED,
+            occurred_at=message.accepted_at,
+            message_id=message.message_id,
+            client=message.client,
+            source_ip=source_ip,
+            payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
+            accepted_at=message.accepted_at,
+            duration_ms=duration_ms,
+        )
+    )
+    _log("message_accepted", message, duration_ms)
+
+
+def repeated(message: Message, *, duration_ms: int) -> None:
+    """Record a repeated request. The audit log already has the acceptance of its message."""
+    metrics.messages_total.labels("repeated").inc()
+    _log("message_repeated", message, duration_ms)
+
+
+def _log(event: str, message: Message, duration_ms: int) -> None:
+    logger.info(
+        event,
+        extra={
+            "message_id": str(message.message_id),
+            "client": message.client,
+            "duration_ms": duration_ms,
+        },
+    )
+
+
+def refused(
+    exc: Exception,
+    *,
+    client: str,
+    source_ip: str | None,
+    duration_ms: int,
+    message_id: UUID | None,
+) -> None:
+    """Record a request that was not accepted. `message_id` is set if SQS may have its message."""
+    code, reason = INTERNAL_ERROR, INTERNAL_ERROR
+    if isinstance(exc, APIException):
+        code, reason = code_of(exc), reason_of(exc)
+    metrics.messages_total.labels(code).inc()
+    if code == CONTRACT_BROKEN:
+        metrics.contract_errors_total.labels(reason.removeprefix(REASON_OF_FIELD)).inc()
+    if isinstance(exc, Throttled) and not client:
+        return  # so that a flood of requests does not fill the log
+    logger.info(
+        "message_refused",
+        extra={
+            "reason": reason,
+            "client": client or None,
+            "source_ip": source_ip,
+            "duration_ms": duration_ms,
+            "message_id": str(message_id) if message_id else None,
+            "cause": type(exc.__cause__).__name__ if exc.__cause__ else None,
+        },
+    )
+    if not isinstance(exc, Throttled):
+        _record_refusal(reason, client, source_ip, duration_ms, message_id)
+
+
+def status_refused(exc: APIException, *, source_ip: str | None, duration_ms: int) -> None:
+    """Audit a refused `GET /messages/<id>/`, so that token guessing there is visible, too."""
+    _record_refusal(reason_of(exc), "", source_ip, duration_ms, None)
+
+
+def _record_refusal(
+    reason: str, client: str, source_ip: str | None, duration_ms: int, message_id: UUID | None
+) -> None:
+    recorder.record(
+        AuditEvent(
+            kind=Kind.REFUSED,
+            message_id=message_id,
+            client=client,
+            source_ip=source_ip,
+            reason=reason,
+            duration_ms=duration_ms,
+        )
+    )
