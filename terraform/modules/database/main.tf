@@ -31,6 +31,7 @@ resource "aws_db_parameter_group" "this" {
 }
 
 resource "aws_db_instance" "this" {
+  #checkov:skip=CKV2_AWS_69:It looks for rds.force_ssl in the parameter group, and does not know the family's default
   identifier     = var.name
   engine         = "postgres"
   engine_version = var.engine_version
