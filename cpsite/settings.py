@@ -279,7 +279,7 @@ API_TOKENS_PARAMETER = env.str("API_TOKENS_PARAMETER", "")
 API_TOKENS_REFRESH_SECONDS = env.float("API_TOKENS_REFRESH_SECONDS", 60.0, validate=_at_least(1))
 
 #: Longest request body in bytes. SQS takes 1 MiB, and on the queue text grows up to three times
-#: (non-ASCII becomes \\u escapes), so cpsite.E006 refuses more than a third of that.
+#: (non-ASCII becomes \u escapes), so cpsite.E006 refuses more than a third of that.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
 #: Longest field in characters (Unicode code points).
 MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))

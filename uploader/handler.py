@@ -27,8 +27,9 @@ from uploader import accounting, metrics
 from uploader.backoff import pause_seconds
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batch, Part
+from uploader.object_keys import object_key
 from uploader.receiver import Receiver
-from uploader.storage import is_refusal, object_key
+from uploader.storage import is_refusal
 from uploader.storage_outage import StorageOutage
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 
 from cpsite.message import Message
 from cpsite.queue.delivery import Delivery
-from uploader.storage import object_directory
+from uploader.object_keys import batch_key
 
 #: Level 1 takes a third of the time of level 6 (2.3 against 6.7 ms for a thousand messages of 270
 #: bytes) and makes the object a sixth larger.
@@ -60,10 +59,9 @@ class Batch:
     def encode(self) -> tuple[str, bytes]:
         """Return the object's key and content."""
         parts = self.ordered()
-        digest = sha256(b"".join(part.message.message_id.bytes for part in parts)).hexdigest()
         lines = b"".join(part.delivery.body + b"\n" for part in parts)
         return (
-            f"{object_directory(parts[0].message.accepted_at)}{digest[:32]}.ndjson.gz",
+            batch_key(parts[0].message.accepted_at, (part.message.message_id for part in parts)),
             # No time in the gzip header, so that equal batches are equal objects.
             gzip.compress(lines, COMPRESSION_LEVEL, mtime=0),
         )

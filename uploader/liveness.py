@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 #: Oldest heartbeat, in seconds, of a healthy worker. The worker writes one each second, and stops
-#: once a part has not beaten for 60 s (uploader/heartbeat.py). So a stuck part shows after 90 s.
+#: writing once a part has not beaten for 60 s (uploader/heartbeat.py). So a stuck part shows after
+#: 60 + 30 s.
 MAX_AGE: Final = 30.0
 
 #: The heartbeat file unless UPLOADER_HEARTBEAT_FILE is set.

@@ -1,6 +1,5 @@
-"""Where and under which keys messages are stored, and which errors are final."""
+"""Writes messages to the storage, and knows which errors are final."""
 
-from datetime import datetime
 from typing import Final
 
 from botocore.exceptions import ClientError
@@ -8,7 +7,6 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
-from cpsite.message import Message
 from cpsite.storage import MessageS3Storage
 
 #: Error codes of S3, or the HTTP status if there is no code, that a retry would get again. Any
@@ -32,23 +30,6 @@ _REFUSALS: Final = {
 
 class StoredElsewhereError(Exception):
     """The storage used another name than the key. A redelivery would create a second object."""
-
-
-def object_directory(accepted_at: datetime) -> str:
-    """Return the key prefix of a day's objects: `messages/2026/11/23/`.
-
-    The day is the day of acceptance in UTC, not the day of storing: see `object_key`.
-    """
-    return f"{settings.S3_PREFIX}{accepted_at:%Y/%m/%d}/"
-
-
-def object_key(message: Message) -> str:
-    """Return the key of a message's object: `messages/2026/11/23/<message_id>.json`.
-
-    It depends only on the message, so that every delivery writes the same object, at any time. It
-    holds no text from a client.
-    """
-    return f"{object_directory(message.accepted_at)}{message.message_id}.json"
 
 
 def store(key: str, body: bytes) -> None:

@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two checks of the messages in flight.
 INTERVAL: Final = 1.0
-#: Seconds after its receive when a message is no longer extended: SQS allows at most 12 hours
-#: (AWS: "Amazon SQS message quotas").
+#: Age in seconds after its receive at which a message is no longer extended. SQS's limit is 12
+#: hours (AWS: "Amazon SQS message quotas").
 LONGEST_SECONDS: Final = 11 * 3600
 
 

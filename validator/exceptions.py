@@ -214,9 +214,9 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[tuple[str, list[dict[
         yield path, [{"code": str(error.code), "detail": str(error)} for error in detail]
 
 
-def _is_of_whole_object(name: str, errors: Any) -> bool:
+def _is_of_whole_object(name: str, found: Any) -> bool:
     """Return whether `name` is DRF's key for errors of the whole object, not a client's field."""
-    return name == "non_field_errors" and errors[0].code != "unknown"
+    return name == "non_field_errors" and found[0].code != "unknown"
 
 
 def _printable(name: str) -> str:

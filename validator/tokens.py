@@ -134,8 +134,8 @@ class TokenStore:
     """The currently valid tokens.
 
     `read` returns the configuration text, and must return in bounded time. It is called again every
-    `refresh_seconds`, in a thread, so that requests do not wait for it. The exception is the first
-    request after two intervals without any. With None `read` is called once.
+    `refresh_seconds`, in a thread, so that requests do not wait for it; only a request that comes a
+    whole interval after a read was due waits. Without `refresh_seconds`, `read` is called once.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 SendMessageBatch sends a letter to the queue. Once SQS has confirmed its checksum, the letter is
 deleted from the dead-letter queue by DeleteMessageBatch. If the process dies in between, the letter
-is in both queues, and is stored twice under the same key. StartMessageMoveTask would move all
-letters or none, would not report which, and is missing from most emulators of SQS.
+is in both queues and is stored twice: under the same key, or with UPLOADER_LAYOUT=batch as two
+equal lines. StartMessageMoveTask would move all letters or none, would not report which, and is
+missing from most emulators of SQS.
 """
 
 import logging
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """The result of a redrive. `not_deleted` of the `redriven` letters are in both queues."""
+    """The result of a redrive. `not_deleted` counts redriven letters that are still here, too."""
 
     redriven: int = 0
     failed: int = 0

@@ -33,7 +33,7 @@ def perform(
 ) -> list[Entry | QueueRefused]:
     """Make one batch call; return for each entry SQS's confirmation or its refusal.
 
-    The result is empty for an entry that SQS did not mention at all. `entries` have no Ids yet.
+    An entry that SQS did not mention gets `{}`: that is no confirmation. `entries` have no Ids yet.
     Entries that failed without a sender fault are retried once, together, if `may_retry()` is true.
     Raises what `call` raises.
     """

@@ -8,6 +8,7 @@ BAD_REQUEST: Final[Body] = {
     "code": "bad_request",
     "detail": "The request is not acceptable.",
 }
+#: What gunicorn cannot read as HTTP. Clients get one code for both.
 UNREADABLE: Final[Body] = {
     "code": "bad_request",
     "detail": "This is not a request that we can read.",

@@ -14,7 +14,8 @@ from django.core.files.storage import storages
 from cpsite import storage
 from cpsite.storage import StorageUnreachable
 from tests import factories
-from uploader.storage import StoredElsewhereError, object_key, store, warm_up
+from uploader.object_keys import object_key
+from uploader.storage import StoredElsewhereError, store, warm_up
 
 KEY = "messages/2026/11/23/6b1f1d5e-0000-4000-8000-000000000001.json"
 
