@@ -161,8 +161,8 @@ REFUSALS: Final[tuple[type[exceptions.APIException], ...]] = (
     IdempotencyKeyReused,
     exceptions.Throttled,
     QueueUnavailable,
-    IdempotencyUnavailable,
     TokenCheckUnavailable,
+    IdempotencyUnavailable,
 )
 
 

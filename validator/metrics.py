@@ -19,8 +19,8 @@ REFUSALS: Final = (
     *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code < _SERVER_ERROR),
 )
 FAILURES: Final = (
-    INTERNAL_ERROR,
     *(kind.default_code for kind in exceptions.REFUSALS if kind.status_code >= _SERVER_ERROR),
+    INTERNAL_ERROR,
 )
 
 tokens_total = Counter(
