@@ -15,7 +15,7 @@ from typing import Any, Final
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from cpsite.web import errors
+from cpsite.web import fallback_answers
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS: Final = 5
 
 CONTRACT_BROKEN: Final = "contract_broken"
-INTERNAL_ERROR: Final = errors.INTERNAL_ERROR["code"]
+INTERNAL_ERROR: Final = fallback_answers.INTERNAL_ERROR["code"]
 
 #: Codes of errors of a field, from DRF and from `validator/serializers.py`.
 FIELD_CODES: Final = (
@@ -170,7 +170,9 @@ def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
     """Return the error answer to `exc`. An unexpected exception is a 500 without details."""
     if not isinstance(exc, exceptions.APIException):
         logger.error("request_failed", exc_info=exc)
-        exc = exceptions.APIException(errors.INTERNAL_ERROR["detail"], code=INTERNAL_ERROR)
+        exc = exceptions.APIException(
+            fallback_answers.INTERNAL_ERROR["detail"], code=INTERNAL_ERROR
+        )
     return Response(body(exc), status=exc.status_code, headers=_headers(exc))
 
 

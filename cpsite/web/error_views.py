@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 
-from cpsite.web.errors import BAD_REQUEST, INTERNAL_ERROR, NOT_FOUND
+from cpsite.web.fallback_answers import BAD_REQUEST, INTERNAL_ERROR, NOT_FOUND
 from cpsite.web.middleware import is_admin
 
 

@@ -31,7 +31,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
-from cpsite.web import errors
+from cpsite.web import fallback_answers
 
 _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -290,10 +290,10 @@ class Worker(GeventWorker):
         """Answer a request that reaches no view, in the API's error shape, and close."""
         if isinstance(exc, ParseException):
             status = _STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-            body = json.dumps(errors.UNREADABLE).encode()
+            body = json.dumps(fallback_answers.UNREADABLE).encode()
         else:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            body = json.dumps(errors.INTERNAL_ERROR).encode()
+            body = json.dumps(fallback_answers.INTERNAL_ERROR).encode()
         request_id = uuid.uuid4().hex
         self.log.warning(
             "request_unreadable",

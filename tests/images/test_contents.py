@@ -75,8 +75,7 @@ def test_of_the_checkout_only_the_program_is_in_it(engine: Engine, image: str) -
         "__pycache__",
         "cpsite",
         "manage.py",
-        "uploader",
-        "validator",
+        service,
         "var",
     }
     assert engine.look(image, "find", "/app", "-name", "devstack") == ""

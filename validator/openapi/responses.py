@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import exceptions as drf
 
 from cpsite.message import CONTENT_TYPE
-from cpsite.web import errors
+from cpsite.web import fallback_answers
 from validator import exceptions
 from validator.exceptions import REFUSALS
 from validator.message_status import MessageUnknown, StatusUnavailable
@@ -100,12 +100,14 @@ def examples_of(
 ) -> dict[int, dict[str, dict[str, Any]]]:
     """Return an example body for each refusal, by status and code."""
     bodies: dict[int, dict[str, dict[str, Any]]] = {
-        status.value: {"bad_request": dict(errors.BAD_REQUEST)} for status in UNREADABLE
+        status.value: {"bad_request": dict(fallback_answers.BAD_REQUEST)} for status in UNREADABLE
     }
     for kind in refusals:
         exc = kind(*_ARGUMENTS.get(kind, ()))
         bodies.setdefault(kind.status_code, {})[kind.default_code] = exceptions.body(exc)
-    bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {"internal_error": dict(errors.INTERNAL_ERROR)}
+    bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {
+        "internal_error": dict(fallback_answers.INTERNAL_ERROR)
+    }
     return bodies
 
 

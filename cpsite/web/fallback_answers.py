@@ -1,4 +1,7 @@
-"""The error answers that any path may give, in the API's one shape (docs/api.md)."""
+"""The answers to requests that reach no view of the API, in its one error shape (docs/api.md).
+
+The codes and texts of the API's own refusals are in `validator/exceptions.py`.
+"""
 
 from typing import Final
 
