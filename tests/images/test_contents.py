@@ -70,7 +70,11 @@ def test_nothing_in_it_installs_or_compiles(engine: Engine, image: str) -> None:
     assert engine.look(image, "sh", "-c", tools) == ""
 
 
-def test_of_the_checkout_only_the_program_is_in_it(engine: Engine, image: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_of_the_checkout_only_the_program_of_one_service_is_in_it(
+    engine: Engine, images: dict[str, str], service: str
+) -> None:
+    image = images[service]
     assert set(engine.look(image, "ls", "-A", "/app").split()) == {
         "__pycache__",
         "cpsite",
