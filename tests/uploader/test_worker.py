@@ -17,6 +17,7 @@ from tests.conftest import MAX_RECEIVE_COUNT
 from tests.waiting import wait_for
 from uploader import handler, metrics, storage, storage_outage
 from uploader.heartbeat import Heartbeat, Pulse
+from uploader.object_keys import object_key
 from uploader.receiver import Receiver
 from uploader.worker import Worker
 from validator.publisher import publish_message
@@ -73,9 +74,9 @@ def _client_error(code):
 def test_messages_are_stored_and_leave_the_queue(make_worker, queue, bucket):
     messages = publish(25)
     counts = make_worker().run()
-    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    assert sorted(bucket.keys()) == sorted(object_key(message) for message in messages)
     for message in messages:
-        assert bucket.read(storage.object_key(message)) == message.encode().encode()
+        assert bucket.read(object_key(message)) == message.encode().encode()
     assert queue.count() == {"visible": 0, "in_flight": 0}
     assert (counts.received, counts.stored, counts.failed, counts.released) == (25, 25, 0, 0)
 
@@ -85,7 +86,7 @@ def test_storing_is_audited(make_worker, queue, bucket, audit):
     make_worker().run()
     (event,) = audit()
     assert (event.kind, event.message_id, event.client) == ("stored", message.message_id, "alice")
-    assert event.object_key == storage.object_key(message)
+    assert event.object_key == object_key(message)
     assert event.payload_sha256 == sha256(message.encode().encode()).hexdigest()
     assert event.accepted_at == message.accepted_at
     assert event.attempts == 1
@@ -97,7 +98,7 @@ def test_each_message_has_one_log_line_without_content(make_worker, queue, bucke
     make_worker().run()
     (line,) = [record for record in caplog.records if record.getMessage() == "message_stored"]
     assert line.message_id == str(message.message_id)
-    assert line.object_key == storage.object_key(message)
+    assert line.object_key == object_key(message)
     assert not any("private" in str(vars(record)) for record in caplog.records)
 
 
@@ -161,11 +162,11 @@ def test_a_delete_that_fails_means_one_more_identical_object(
         make_worker().run()
     assert "acknowledge_failed" in caplog.text
     assert metrics.acknowledge_failures_total._value.get() == before + 1
-    first = bucket.read(storage.object_key(message))
+    first = bucket.read(object_key(message))
     queue.make_visible()
     make_worker().run()
-    assert bucket.keys() == [storage.object_key(message)]
-    assert bucket.read(storage.object_key(message)) == first
+    assert bucket.keys() == [object_key(message)]
+    assert bucket.read(object_key(message)) == first
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 
@@ -174,7 +175,7 @@ def test_a_message_delivered_twice_is_one_object(make_worker, queue, bucket):
     publish_message(message.encode())
     counts = make_worker().run()
     assert counts.stored == 2
-    assert bucket.keys() == [storage.object_key(message)]
+    assert bucket.keys() == [object_key(message)]
 
 
 def test_redeliveries_are_counted(make_worker, queue, bucket):
@@ -340,7 +341,7 @@ def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_flight(
     monkeypatch.setattr(worker._receiver, "receive", lambda n: limits.append(n) or receive(n))
     counts = worker.run()
     assert (counts.received, counts.stored, counts.failed) == (30, 30, 0)
-    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    assert sorted(bucket.keys()) == sorted(object_key(message) for message in messages)
     assert {event.attempts for event in audit()} == {1}
     assert limits[0] == 10  # before the outage is known
     assert limits[-1] == 10  # after the outage

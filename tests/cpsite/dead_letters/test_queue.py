@@ -20,7 +20,7 @@ from cpsite.dead_letters.redrive import Redrive
 from cpsite.queue import client, transport
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
-from uploader import storage
+from uploader.object_keys import object_key
 
 FOREIGN_BODIES = [
     "private words",
@@ -360,8 +360,8 @@ def test_a_redriven_message_is_stored(queue, bucket):
     message = bury_ours(queue)
     redrive_all()
     call_command("run_uploader", "--metrics-port", "0", "--drain")
-    assert bucket.keys() == [storage.object_key(message)]
-    assert bucket.read(storage.object_key(message)) == message.encode().encode()
+    assert bucket.keys() == [object_key(message)]
+    assert bucket.read(object_key(message)) == message.encode().encode()
 
 
 @pytest.mark.django_db
@@ -520,7 +520,7 @@ def test_a_failed_delete_means_it_is_in_both_and_stored_once(queue, bucket, medd
     assert redrive_all().redriven == 1
     assert queue.count(dead=True) == {"visible": 0, "in_flight": 0}
     call_command("run_uploader", "--metrics-port", "0", "--drain")
-    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    assert sorted(bucket.keys()) == sorted(object_key(message) for message in messages)
 
 
 def test_when_nothing_can_be_deleted_it_ends_at_once(queue, meddle):
@@ -568,7 +568,7 @@ def test_a_process_killed_at_any_call_loses_nothing(queue, bucket, meddle, monke
     come_back(queue)
     redrive_all()
     call_command("run_uploader", "--metrics-port", "0", "--drain")
-    assert sorted(bucket.keys()) == sorted(storage.object_key(message) for message in messages)
+    assert sorted(bucket.keys()) == sorted(object_key(message) for message in messages)
     assert queue.count() == queue.count(dead=True) == {"visible": 0, "in_flight": 0}
 
 
