@@ -13,20 +13,29 @@ module "alarms" {
   database_identifier      = module.database.instance_identifier
   database_connections     = var.database_connections_alarm
   certificate_arn          = var.certificate_arn
-  monitoring_targets = {
+  required_targets = {
+    admin = {
+      load_balancer_arn_suffix = module.load_balancer.arn_suffix
+      target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.admin
+      description              = "The admin is down: nobody sees the audit log and dead letters. Messages are accepted and stored."
+    }
     prometheus = {
       load_balancer_arn_suffix = module.load_balancer.monitoring_arn_suffix
       target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.prometheus
-      description              = "Prometheus or Alertmanager beside it does not run: no alert goes off, whatever happens."
+      description              = "Prometheus or Alertmanager is down: no alert fires, whatever happens."
     }
     grafana = {
       load_balancer_arn_suffix = module.load_balancer.arn_suffix
       target_group_arn_suffix  = module.load_balancer.target_group_arn_suffixes.grafana
-      description              = "Grafana does not run: there are no dashboards. Alerts still go off."
+      description              = "Grafana is down: there are no dashboards. Alerts still fire."
     }
   }
   service_names = merge(
-    { validator = module.validator.service_name, uploader = module.uploader.service_name },
+    {
+      validator = module.validator.service_name
+      admin     = module.admin.service_name
+      uploader  = module.uploader.service_name
+    },
     module.monitoring.service_names,
   )
 }

@@ -3,6 +3,7 @@
 locals {
   tasks = {
     validator  = module.validator.security_group_id
+    admin      = module.admin.security_group_id
     uploader   = module.uploader.security_group_id
     prometheus = module.monitoring.security_group_ids.prometheus
     grafana    = module.monitoring.security_group_ids.grafana
@@ -11,11 +12,14 @@ locals {
   connections = merge(
     {
       clients_to_validator    = { from = module.load_balancer.security_group_id, to = local.tasks.validator, port = local.ports.validator }
+      operators_to_admin      = { from = module.load_balancer.security_group_id, to = local.tasks.admin, port = local.ports.validator }
       operators_to_grafana    = { from = module.load_balancer.security_group_id, to = local.tasks.grafana, port = local.ports.grafana }
       operators_to_prometheus = { from = module.load_balancer.monitoring_security_group_id, to = local.tasks.prometheus, port = local.ports.prometheus }
       validator_to_database   = { from = local.tasks.validator, to = module.database.security_group_id, port = local.ports.postgresql }
+      admin_to_database       = { from = local.tasks.admin, to = module.database.security_group_id, port = local.ports.postgresql }
       uploader_to_database    = { from = local.tasks.uploader, to = module.database.security_group_id, port = local.ports.postgresql }
       prometheus_to_validator = { from = local.tasks.prometheus, to = local.tasks.validator, port = local.ports.validator_metrics }
+      prometheus_to_admin     = { from = local.tasks.prometheus, to = local.tasks.admin, port = local.ports.validator_metrics }
       prometheus_to_uploader  = { from = local.tasks.prometheus, to = local.tasks.uploader, port = local.ports.uploader_metrics }
       grafana_to_prometheus   = { from = local.tasks.grafana, to = local.tasks.prometheus, port = local.ports.prometheus }
     },

@@ -52,3 +52,23 @@ output "deploy_role_arn" {
   description = "Role for the pipelines; null without github_repository."
   value       = one(module.delivery[*].deploy_role_arn)
 }
+
+output "analytics_database" {
+  description = "Name of the Glue database; null without enable_analytics."
+  value       = one(module.analytics[*].database_name)
+}
+
+output "analytics_workgroup" {
+  description = "Name of the Athena workgroup; null without enable_analytics."
+  value       = one(module.analytics[*].workgroup_name)
+}
+
+output "analytics_view_queries" {
+  description = "SQL that makes the view of each contract, by the view's name."
+  value       = try(module.analytics[0].view_queries, {})
+}
+
+output "analyst_policy_arn" {
+  description = "ARN of the policy for people who query; null without enable_analytics."
+  value       = one(module.analytics[*].analyst_policy_arn)
+}

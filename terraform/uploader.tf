@@ -33,7 +33,7 @@ module "uploader" {
       image   = local.images["uploader"]
       user    = local.user
       command = ["python", "manage.py", "run_uploader"]
-      environment = merge(local.environment, {
+      environment = merge(local.environment, local.destinations, {
         UPLOADER_METRICS_PORT   = tostring(local.ports.uploader_metrics)
         UPLOADER_HEARTBEAT_FILE = "/tmp/uploader-heartbeat"
         UPLOADER_STOP_SECONDS   = "20"

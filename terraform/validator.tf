@@ -1,3 +1,4 @@
+# The API: what clients reach. The admin, of the same image, is a service of its own (admin.tf, docs/adr/0019).
 module "validator" {
   source = "./modules/service"
 
@@ -34,31 +35,38 @@ module "validator" {
 
   volumes = keys(local.scratch)
   containers = {
-    validator = {
-      image   = local.images["validator"]
-      user    = local.user
-      command = ["python", "-m", "gunicorn", "--config", "python:cpsite.gunicorn"]
-      environment = merge(local.environment, {
-        HOST                   = "0.0.0.0"
-        PORT                   = tostring(local.ports.validator)
-        WEB_CONCURRENCY        = tostring(ceil(var.validator.cpu / 1024))
-        VALIDATOR_METRICS_PORT = tostring(local.ports.validator_metrics)
-        API_TOKENS_PARAMETER   = module.secrets.parameter_names["api_tokens"]
-        TRUSTED_PROXIES        = "1"
-        DJANGO_ALLOWED_HOSTS   = join(",", compact([module.load_balancer.dns_name, var.domain_name]))
-        DJANGO_HTTPS           = tostring(var.certificate_arn != null)
+    validator = merge(local.web_container, {
+      environment = merge(local.web_environment, {
+        VALIDATOR_SERVES     = "api"
+        WEB_CONCURRENCY      = tostring(ceil(var.validator.cpu / 1024))
+        WEB_CONNECTIONS      = tostring(var.validator.connections)
+        API_TOKENS_PARAMETER = module.secrets.parameter_names["api_tokens"]
       })
-      secrets = {
-        DATABASE_URL      = module.database.url_parameter_arn
-        DJANGO_SECRET_KEY = module.secrets.parameter_arns["django_secret_key"]
-      }
-      ports  = [local.ports.validator, local.ports.validator_metrics]
-      mounts = local.scratch
-      # gunicorn gives requests under way 20 s.
-      stop_timeout_seconds = 30
-      health_check = {
-        command = ["CMD", "python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${local.ports.validator}/health/live', timeout=4)"]
-      }
+      secrets = { DATABASE_URL = module.database.url_parameter_arn }
+    })
+  }
+}
+
+locals {
+  # What API and admin have in common.
+  web_environment = merge(local.environment, {
+    HOST                   = "0.0.0.0"
+    PORT                   = tostring(local.ports.validator)
+    VALIDATOR_METRICS_PORT = tostring(local.ports.validator_metrics)
+    TRUSTED_PROXIES        = "1"
+    DJANGO_HTTPS           = tostring(var.certificate_arn != null)
+  })
+
+  web_container = {
+    image   = local.images["validator"]
+    user    = local.user
+    command = ["python", "-m", "gunicorn", "--config", "python:cpsite.gunicorn"]
+    ports   = [local.ports.validator, local.ports.validator_metrics]
+    mounts  = local.scratch
+    # gunicorn gives requests under way 20 s.
+    stop_timeout_seconds = 30
+    health_check = {
+      command = ["CMD", "python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${local.ports.validator}/health/live', timeout=4)"]
     }
   }
 }
@@ -69,23 +77,6 @@ data "aws_iam_policy_document" "validator" {
     sid       = "SendMessages"
     actions   = ["sqs:SendMessage", "sqs:GetQueueAttributes"]
     resources = [module.queue.queue_arn]
-  }
-
-  statement {
-    sid = "RedriveDeadLetters"
-    actions = [
-      "sqs:ReceiveMessage",
-      "sqs:DeleteMessage",
-      "sqs:ChangeMessageVisibility",
-      "sqs:GetQueueAttributes",
-    ]
-    resources = [module.queue.dead_letter_queue_arn]
-  }
-
-  statement {
-    sid       = "ReadMessages"
-    actions   = ["s3:GetObject"]
-    resources = ["${module.messages.bucket_arn}/${var.s3_prefix}*"]
   }
 
   statement {

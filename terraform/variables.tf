@@ -26,7 +26,7 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be one of AWS, such as us-east-1."
+    error_message = "region must be an AWS region, such as us-east-1."
   }
 }
 
@@ -48,7 +48,7 @@ variable "log_retention_days" {
 }
 
 variable "log_level" {
-  description = "Least important lines that the services log: DEBUG, INFO, WARNING or ERROR."
+  description = "Lowest level that the services log: DEBUG, INFO, WARNING or ERROR."
   type        = string
   default     = "INFO"
 
@@ -82,7 +82,7 @@ variable "enable_container_insights" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

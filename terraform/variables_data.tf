@@ -40,13 +40,13 @@ variable "database_instance_class" {
 }
 
 variable "database_storage_gb" {
-  description = "The database's storage in GB to begin with."
+  description = "Initial storage of the database in GB."
   type        = number
   default     = 20
 }
 
 variable "database_max_storage_gb" {
-  description = "The database's storage in GB up to which it grows by itself."
+  description = "Storage in GB up to which the database grows automatically."
   type        = number
   default     = 100
 }

@@ -35,13 +35,13 @@ variable "alarm_emails" {
 }
 
 variable "oldest_message_seconds" {
-  description = "Age in seconds of the oldest waiting message from which an alarm goes off."
+  description = "Age in seconds of the oldest waiting message above which the alarm fires."
   type        = number
   default     = 600
 }
 
 variable "database_connections_alarm" {
-  description = "Connections to the database from which an alarm goes off."
+  description = "Connections to the database above which the alarm fires."
   type        = number
   default     = 60
 }

@@ -49,7 +49,7 @@ variable "certificate_arn" {
 
   validation {
     condition     = var.certificate_arn == null || (var.domain_name != null && var.monitoring_domain_name != null)
-    error_message = "certificate_arn needs domain_name and monitoring_domain_name: no certificate is of a load balancer's own name."
+    error_message = "certificate_arn needs domain_name and monitoring_domain_name: a certificate cannot cover a load balancer's own name."
   }
 }
 

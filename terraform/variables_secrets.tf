@@ -23,7 +23,7 @@ variable "database_password_version" {
 }
 
 variable "existing_parameters" {
-  description = "Names of SSM SecureStrings of yours to use instead of creating one."
+  description = "Names of existing SSM SecureStrings to use instead of creating them."
   type = object({
     api_tokens             = optional(string)
     django_secret_key      = optional(string)

@@ -1,5 +1,5 @@
 variable "validator" {
-  description = "Size and number of the validator's tasks. Half of what a vCPU takes is 375 messages a second: 22,500 a minute."
+  description = "Size and number of the API's tasks, and the clients connected to each process at a time. Half of what a vCPU takes is 375 messages a second: 22,500 a minute."
   type = object({
     cpu                          = optional(number, 256)
     memory_mib                   = optional(number, 512)
@@ -7,6 +7,7 @@ variable "validator" {
     max_tasks                    = optional(number, 2)
     cpu_scaling_percent          = optional(number, 60)
     requests_per_minute_per_task = optional(number, 6000)
+    connections                  = optional(number, 512)
   })
   default  = {}
   nullable = false
@@ -14,6 +15,19 @@ variable "validator" {
   validation {
     condition     = contains(lookup(local.fargate_memory_mib, var.validator.cpu, []), var.validator.memory_mib)
     error_message = contains(keys(local.fargate_memory_mib), tostring(var.validator.cpu)) ? "validator.memory_mib is ${var.validator.memory_mib}, and Fargate offers ${join(", ", lookup(local.fargate_memory_mib, var.validator.cpu, []))} with validator.cpu = ${var.validator.cpu}." : "validator.cpu is ${var.validator.cpu}, and Fargate offers 256, 512, 1024, 2048 and 4096 units."
+  }
+
+  # What the program asks for at its start, or does not start (docs/scaling.md, Memory): 64 MiB, and for each process 64 MiB,
+  # 160 KiB a connection, and four of the longest bodies in flight with 24 bytes for each of theirs; that and a tenth.
+  # tests/terraform/test_memory.py starts it with just as much, and with less.
+  validation {
+    condition     = var.validator.memory_mib >= ceil((64 + ceil(var.validator.cpu / 1024) * (64 + var.validator.connections * 160 / 1024 + 24 * 4 * 327680 / 1048576)) / 0.9)
+    error_message = "validator.memory_mib is ${var.validator.memory_mib}, and ${ceil(var.validator.cpu / 1024)} processes with validator.connections = ${var.validator.connections} need ${ceil((64 + ceil(var.validator.cpu / 1024) * (64 + var.validator.connections * 160 / 1024 + 24 * 4 * 327680 / 1048576)) / 0.9)} MiB."
+  }
+
+  validation {
+    condition     = var.validator.connections >= 1
+    error_message = "validator.connections must be 1 or more."
   }
 
   validation {
@@ -71,7 +85,7 @@ variable "initial_image_tag" {
 }
 
 variable "monitoring_images" {
-  description = "Images of the monitoring; what is not given is a pinned one of its makers."
+  description = "Images of the monitoring; null takes the pinned upstream image."
   type = object({
     prometheus   = optional(string)
     alertmanager = optional(string)
@@ -89,7 +103,7 @@ variable "remote_write_url" {
 }
 
 variable "prometheus_retention_days" {
-  description = "Days that Prometheus keeps metrics, as long as its task lives."
+  description = "Days that Prometheus keeps metrics; a new task begins without any."
   type        = number
   default     = 15
 }

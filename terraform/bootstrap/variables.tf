@@ -28,7 +28,7 @@ variable "force_destroy" {
 }
 
 variable "create_github_oidc_provider" {
-  description = "Whether to create the account's OIDC provider for GitHub, of which there can be but one; false, in terraform.tfvars, where the account has it already."
+  description = "Whether to create the account's OIDC provider for GitHub, of which an account has only one; false, in terraform.tfvars, where it exists already."
   type        = bool
   default     = true
 }

@@ -29,6 +29,14 @@ override_resource {
 }
 
 override_resource {
+  target          = module.admin.aws_security_group.this
+  override_during = plan
+  values = {
+    id = "sg-admin"
+  }
+}
+
+override_resource {
   target          = module.uploader.aws_security_group.this
   override_during = plan
   values = {
@@ -71,10 +79,13 @@ run "public" {
 
   assert {
     condition = jsonencode(sort([for rule in aws_vpc_security_group_ingress_rule.connection : format("%s > %s:%s", trimprefix(rule.referenced_security_group_id, "sg-"), trimprefix(rule.security_group_id, "sg-"), rule.from_port == rule.to_port ? rule.from_port : "a range")])) == jsonencode([
+      "admin > database:5432",
       "grafana > prometheus:9090",
+      "main > admin:8000",
       "main > grafana:3000",
       "main > validator:8000",
       "monitoring > prometheus:9090",
+      "prometheus > admin:9100",
       "prometheus > uploader:9101",
       "prometheus > validator:9100",
       "uploader > database:5432",
@@ -85,10 +96,13 @@ run "public" {
 
   assert {
     condition = jsonencode(sort([for rule in aws_vpc_security_group_egress_rule.connection : format("%s > %s:%s", trimprefix(rule.security_group_id, "sg-"), trimprefix(rule.referenced_security_group_id, "sg-"), rule.from_port == rule.to_port ? rule.from_port : "a range")])) == jsonencode([
+      "admin > database:5432",
       "grafana > prometheus:9090",
+      "main > admin:8000",
       "main > grafana:3000",
       "main > validator:8000",
       "monitoring > prometheus:9090",
+      "prometheus > admin:9100",
       "prometheus > uploader:9101",
       "prometheus > validator:9100",
       "uploader > database:5432",
@@ -104,6 +118,7 @@ run "public" {
 
   assert {
     condition = jsonencode({ for task, rule in aws_vpc_security_group_egress_rule.aws : task => [rule.security_group_id, rule.cidr_ipv4, rule.from_port, rule.to_port] }) == jsonencode({
+      admin      = ["sg-admin", "0.0.0.0/0", 443, 443]
       grafana    = ["sg-grafana", "0.0.0.0/0", 443, 443]
       prometheus = ["sg-prometheus", "0.0.0.0/0", 443, 443]
       uploader   = ["sg-uploader", "0.0.0.0/0", 443, 443]
@@ -132,12 +147,12 @@ run "private" {
   }
 
   assert {
-    condition     = jsonencode(sort([for key, rule in aws_vpc_security_group_ingress_rule.connection : trimprefix(rule.referenced_security_group_id, "sg-") if endswith(key, "_to_endpoints") && rule.from_port == 443])) == jsonencode(["grafana", "prometheus", "uploader", "validator"])
+    condition     = jsonencode(sort([for key, rule in aws_vpc_security_group_ingress_rule.connection : trimprefix(rule.referenced_security_group_id, "sg-") if endswith(key, "_to_endpoints") && rule.from_port == 443])) == jsonencode(["admin", "grafana", "prometheus", "uploader", "validator"])
     error_message = "Tasks reach the endpoints."
   }
 
   assert {
-    condition     = jsonencode({ for task, rule in aws_vpc_security_group_egress_rule.s3 : task => [rule.prefix_list_id, rule.from_port] }) == jsonencode({ for task in ["grafana", "prometheus", "uploader", "validator"] : task => ["pl-mock", 443] })
+    condition     = jsonencode({ for task, rule in aws_vpc_security_group_egress_rule.s3 : task => [rule.prefix_list_id, rule.from_port] }) == jsonencode({ for task in ["admin", "grafana", "prometheus", "uploader", "validator"] : task => ["pl-mock", 443] })
     error_message = "Tasks reach S3."
   }
 }

@@ -52,11 +52,9 @@ run "validator" {
 
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.validator.statement : statement.sid => [sort(statement.actions), sort(statement.resources)] }) == jsonencode({
-      SendMessages       = [["sqs:GetQueueAttributes", "sqs:SendMessage"], ["arn:aws:sqs:us-east-1:123456789012:messages"]]
-      RedriveDeadLetters = [["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], ["arn:aws:sqs:us-east-1:123456789012:messages-dlq"]]
-      ReadMessages       = [["s3:GetObject"], ["arn:aws:s3:::messages/messages/*"]]
-      ReadTokens         = [["ssm:GetParameter"], ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/api-tokens"]]
-      DecryptTokens      = [["kms:Decrypt"], ["arn:aws:kms:us-east-1:123456789012:key/secrets"]]
+      SendMessages  = [["sqs:GetQueueAttributes", "sqs:SendMessage"], ["arn:aws:sqs:us-east-1:123456789012:messages"]]
+      ReadTokens    = [["ssm:GetParameter"], ["arn:aws:ssm:us-east-1:123456789012:parameter/cpsite-test/api-tokens"]]
+      DecryptTokens = [["kms:Decrypt"], ["arn:aws:kms:us-east-1:123456789012:key/secrets"]]
     })
     error_message = "The validator's permissions."
   }
@@ -70,6 +68,24 @@ run "validator" {
 
   assert {
     condition     = alltrue([for statement in data.aws_iam_policy_document.validator.statement : coalesce(statement.effect, "Allow") == "Allow" && statement.not_actions == null && statement.not_resources == null])
+    error_message = "Nothing is allowed by exception."
+  }
+}
+
+run "admin" {
+  command = plan
+
+  assert {
+    condition = jsonencode({ for statement in data.aws_iam_policy_document.admin.statement : statement.sid => [sort(statement.actions), sort(statement.resources)] }) == jsonencode({
+      TakeDeadLetters = [["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], ["arn:aws:sqs:us-east-1:123456789012:messages-dlq"]]
+      RedriveThem     = [["sqs:SendMessage"], ["arn:aws:sqs:us-east-1:123456789012:messages"]]
+      ReadMessages    = [["s3:GetObject"], ["arn:aws:s3:::messages/messages/*"]]
+    })
+    error_message = "The admin's permissions: what operators read and send back, and no tokens."
+  }
+
+  assert {
+    condition     = alltrue([for statement in data.aws_iam_policy_document.admin.statement : coalesce(statement.effect, "Allow") == "Allow" && statement.not_actions == null && statement.not_resources == null])
     error_message = "Nothing is allowed by exception."
   }
 }
@@ -100,7 +116,7 @@ run "another_prefix" {
   }
 
   assert {
-    condition     = jsonencode([for statement in data.aws_iam_policy_document.uploader.statement : statement.resources if statement.sid == "StoreMessages"]) == jsonencode([["arn:aws:s3:::messages/lake/in/*"]])
+    condition     = jsonencode([for statement in concat(data.aws_iam_policy_document.uploader.statement, data.aws_iam_policy_document.admin.statement) : statement.resources if contains(["StoreMessages", "ReadMessages"], statement.sid)]) == jsonencode([["arn:aws:s3:::messages/lake/in/*"], ["arn:aws:s3:::messages/lake/in/*"]])
     error_message = "The permission follows the prefix."
   }
 }

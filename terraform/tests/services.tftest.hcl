@@ -44,18 +44,41 @@ run "validator" {
   command = plan
 
   assert {
-    condition     = jsonencode(sort([for variable in jsondecode(module.validator.container_definitions)[0].environment : variable.name])) == jsonencode(["API_TOKENS_PARAMETER", "AWS_REGION", "DJANGO_ALLOWED_HOSTS", "DJANGO_HTTPS", "HOST", "LOG_FORMAT", "LOG_LEVEL", "METRICS_HOST", "PORT", "S3_BUCKET", "S3_PREFIX", "SQS_DLQ_URL", "SQS_QUEUE_URL", "TRUSTED_PROXIES", "VALIDATOR_METRICS_PORT", "WEB_CONCURRENCY"])
-    error_message = "The validator's variables."
-  }
-
-  assert {
-    condition     = jsonencode([for secret in jsondecode(module.validator.container_definitions)[0].secrets : secret.name]) == jsonencode(["DATABASE_URL", "DJANGO_SECRET_KEY"])
-    error_message = "The validator's secrets; tokens it reads by itself."
-  }
-
-  assert {
     condition = jsonencode({ for variable in jsondecode(module.validator.container_definitions)[0].environment : variable.name => variable.value }) == jsonencode({
       API_TOKENS_PARAMETER   = "/cpsite-test/api-tokens"
+      AWS_REGION             = "us-east-1"
+      DJANGO_HTTPS           = "false"
+      HOST                   = "0.0.0.0"
+      LOG_FORMAT             = "json"
+      LOG_LEVEL              = "INFO"
+      METRICS_HOST           = "0.0.0.0"
+      PORT                   = "8000"
+      SQS_QUEUE_URL          = "https://sqs.us-east-1.amazonaws.com/123456789012/messages"
+      TRUSTED_PROXIES        = "1"
+      VALIDATOR_METRICS_PORT = "9100"
+      VALIDATOR_SERVES       = "api"
+      WEB_CONCURRENCY        = "1"
+      WEB_CONNECTIONS        = "512"
+    })
+    error_message = "The API's variables: neither the bucket nor the dead letters."
+  }
+
+  assert {
+    condition     = jsonencode([for secret in jsondecode(module.validator.container_definitions)[0].secrets : secret.name]) == jsonencode(["DATABASE_URL"])
+    error_message = "The API's secret; tokens it reads by itself, and it signs no sessions."
+  }
+
+  assert {
+    condition     = jsonencode(jsondecode(module.validator.container_definitions)[0].command) == jsonencode(["python", "-m", "gunicorn", "--config", "python:cpsite.gunicorn"])
+    error_message = "The validator's command."
+  }
+}
+
+run "admin" {
+  command = plan
+
+  assert {
+    condition = jsonencode({ for variable in jsondecode(module.admin.container_definitions)[0].environment : variable.name => variable.value }) == jsonencode({
       AWS_REGION             = "us-east-1"
       DJANGO_ALLOWED_HOSTS   = "mock-1234567890.us-east-1.elb.amazonaws.com"
       DJANGO_HTTPS           = "false"
@@ -70,14 +93,20 @@ run "validator" {
       SQS_QUEUE_URL          = "https://sqs.us-east-1.amazonaws.com/123456789012/messages"
       TRUSTED_PROXIES        = "1"
       VALIDATOR_METRICS_PORT = "9100"
+      VALIDATOR_SERVES       = "admin"
       WEB_CONCURRENCY        = "1"
     })
-    error_message = "The validator's values."
+    error_message = "The admin's variables: no tokens."
   }
 
   assert {
-    condition     = jsonencode(jsondecode(module.validator.container_definitions)[0].command) == jsonencode(["python", "-m", "gunicorn", "--config", "python:cpsite.gunicorn"])
-    error_message = "The validator's command."
+    condition     = jsonencode([for secret in jsondecode(module.admin.container_definitions)[0].secrets : secret.name]) == jsonencode(["DATABASE_URL", "DJANGO_SECRET_KEY"])
+    error_message = "The admin's secrets."
+  }
+
+  assert {
+    condition     = jsondecode(module.admin.container_definitions)[0].image == jsondecode(module.validator.container_definitions)[0].image && jsonencode(jsondecode(module.admin.container_definitions)[0].command) == jsonencode(jsondecode(module.validator.container_definitions)[0].command)
+    error_message = "It is the validator's image, with its command."
   }
 }
 
@@ -124,7 +153,7 @@ run "containers_are_confined" {
 
   assert {
     condition = alltrue([
-      for container in concat(jsondecode(module.validator.container_definitions), jsondecode(module.uploader.container_definitions), jsondecode(module.migration.container_definitions)) :
+      for container in concat(jsondecode(module.validator.container_definitions), jsondecode(module.admin.container_definitions), jsondecode(module.uploader.container_definitions), jsondecode(module.migration.container_definitions)) :
       container.user == "10001" && container.readonlyRootFilesystem && container.linuxParameters.initProcessEnabled && jsonencode(container.linuxParameters.capabilities.drop) == jsonencode(["ALL"]) && jsonencode([for mount in container.mountPoints : mount.containerPath]) == jsonencode(["/tmp"])
     ])
     error_message = "Not root, a read-only root filesystem, no capabilities, and /tmp to write to."
@@ -159,7 +188,7 @@ run "https" {
   }
 
   assert {
-    condition     = { for variable in jsondecode(module.validator.container_definitions)[0].environment : variable.name => variable.value }["DJANGO_HTTPS"] == "true" && { for variable in jsondecode(module.validator.container_definitions)[0].environment : variable.name => variable.value }["DJANGO_ALLOWED_HOSTS"] == "mock-1234567890.us-east-1.elb.amazonaws.com,messages.example.com"
+    condition     = alltrue([for containers in [module.validator.container_definitions, module.admin.container_definitions] : { for variable in jsondecode(containers)[0].environment : variable.name => variable.value }["DJANGO_HTTPS"] == "true"]) && { for variable in jsondecode(module.admin.container_definitions)[0].environment : variable.name => variable.value }["DJANGO_ALLOWED_HOSTS"] == "mock-1234567890.us-east-1.elb.amazonaws.com,messages.example.com"
     error_message = "Django knows that clients come over HTTPS, and under which names."
   }
 

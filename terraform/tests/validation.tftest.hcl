@@ -152,6 +152,16 @@ run "a_size_that_fargate_does_not_offer" {
   expect_failures = [var.validator, var.uploader]
 }
 
+run "more_connections_than_the_memory_takes" {
+  command = plan
+
+  variables {
+    validator = { cpu = 256, memory_mib = 512, connections = 2048 }
+  }
+
+  expect_failures = [var.validator]
+}
+
 run "layout" {
   command = plan
 

@@ -15,6 +15,8 @@ def healthy(method: str, path: str, authorization: str | None) -> tuple[int, dic
     """Answer as docs/api.md says, for whatever message comes with a token."""
     if path.startswith("/health/"):
         return 200, {"status": "ok"}
+    if (method, path) == ("GET", "/"):
+        return 200, {"service": "cpsite", "example": '{"any": 1.10}'}
     if path != "/":
         return 404, {"code": "not_found", "detail": "There is nothing at this path."}
     if authorization is None:

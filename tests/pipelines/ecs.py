@@ -53,6 +53,8 @@ class Ecs:
     ends: list[TaskEnd] = field(default_factory=lambda: [TaskEnd(lines=("done",))])
     on_stop: Callable[[str, str, TaskEnd], None] = lambda family, task_id, end: None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    #: Digests that the main containers of a service's tasks run, by the service's name.
+    digests: dict[str, list[str]] = field(default_factory=dict)
     _ahead: dict[str, tuple[str, int]] = field(default_factory=dict)
     _tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -143,7 +145,27 @@ class Ecs:
         self._tasks[arn] = {"end": end, "name": name, "family": family, "looks": 0, "writes": True}
         return {"tasks": [{"taskArn": arn, "lastStatus": "PROVISIONING"}], "failures": []}
 
+    def ListTasks(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Answer one task a page: a service's tasks are more than a page has."""
+        service = given["serviceName"]
+        number = int(given.get("nextToken", "0"))
+        found = [f"{ACCOUNT}:task/{given['cluster']}/{service}/{number}"]
+        more = number + 1 < len(self.digests.get(service, ()))
+        return {
+            "taskArns": found if self.digests.get(service) else [],
+            **({"nextToken": str(number + 1)} if more else {}),
+        }
+
+    def _running(self, arn: str) -> dict[str, Any]:
+        service, number = arn.split("/")[-2:]
+        name = service.rpartition("-")[2]
+        main = {"name": name, "imageDigest": self.digests[service][int(number)]}
+        sidecar = {"name": "a-sidecar", "imageDigest": "sha256:of-a-sidecar"}
+        return {"taskArn": arn, "lastStatus": "RUNNING", "containers": [sidecar, main]}
+
     def DescribeTasks(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if not set(given["tasks"]) <= set(self._tasks):
+            return {"tasks": [self._running(arn) for arn in given["tasks"]], "failures": []}
         (arn,) = given["tasks"]
         task = self._tasks[arn]
         task["looks"] += 1

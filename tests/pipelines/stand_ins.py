@@ -15,6 +15,8 @@ import jmespath
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 NAME = "cpsite-dev"
+#: What `GET /` gives as an example.
+EXAMPLE = {"order": 'o "1" \\ 2', "amount": 1.5}
 
 
 def initial() -> dict[str, Any]:
@@ -46,6 +48,7 @@ def initial() -> dict[str, Any]:
         "built": {},
         "tasks": {
             f"{NAME}-validator": [task("validator", "validator")],
+            f"{NAME}-admin": [task("admin", "validator")],
             f"{NAME}-uploader": [task("uploader", "uploader")],
             f"{NAME}-migrate": [task("migrate", "validator")],
         },
@@ -99,7 +102,7 @@ class Aws:
     def ecs_describe_services(self, options: dict[str, str]) -> Any:
         assert options["--cluster"] == NAME
         service = options["--services"]
-        network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
+        network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": [service]}}
         running = self.world["services"].get(service)
         if service == self.world["goes_back"]:
             running = self.world["tasks"][service][0]["taskDefinitionArn"]
@@ -107,9 +110,10 @@ class Aws:
 
     def ecs_run_task(self, options: dict[str, str]) -> Any:
         assert options["--launch-type"] == "FARGATE"
-        assert json.loads(options["--network-configuration"])["awsvpcConfiguration"]["subnets"]
+        network = json.loads(options["--network-configuration"])["awsvpcConfiguration"]
         overrides = json.loads(options["--overrides"])
-        self.world["ran"].append([options["--task-definition"], overrides])
+        (group,) = network["securityGroups"]
+        self.world["ran"].append([options["--task-definition"], group, overrides])
         return {"tasks": [{"taskArn": f"arn:aws:ecs:eu-west-1:1:task/{NAME}/1"}], "failures": []}
 
     def ecs_wait(self, options: dict[str, str]) -> Any:
@@ -207,6 +211,10 @@ def docker(world: dict[str, Any], arguments: list[str], given: bytes) -> str:
 
 def curl(world: dict[str, Any], arguments: list[str]) -> str:
     url = arguments[-1]
+    if "--data" not in arguments and url.endswith(".example.com/"):
+        return json.dumps(
+            {"service": "cpsite", "example": json.dumps(EXAMPLE), "max_body_bytes": 1}
+        )
     token = next(a for a in arguments if a.startswith("Authorization: Bearer ")).split()[-1]
     if url.endswith("/messages/an-id/"):
         world["stored_after"] -= 1
@@ -215,7 +223,7 @@ def curl(world: dict[str, Any], arguments: list[str]) -> str:
     data = json.loads(arguments[arguments.index("--data") + 1])["data"]
     if token != "a-token":
         return '{"code": "unknown_token"}\n401'
-    if set(data) != {"field1", "field2", "field3", "field4"}:
+    if data != EXAMPLE:
         return '{"code": "invalid"}\n400'
     return '{"message_id": "an-id", "status": "queued"}\n202'
 

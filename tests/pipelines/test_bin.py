@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from cpsite.settings import BASE_DIR
 from tests.pipelines.stand_ins import NAME, REGISTRY, initial
 
 SERVICES = ("validator", "uploader")
+#: What runs, and the repository that its image is in.
+RUNNING = {"validator": "validator", "admin": "validator", "uploader": "uploader"}
 
 
 class Checkout:
@@ -105,16 +108,18 @@ def test_a_commit_is_deployed(checkout: Checkout, shell: str) -> None:
 
     assert done.returncode == 0, done.stderr
     world = checkout.world
+    for running, repository in RUNNING.items():
+        assert images_of(world, running)[-1] == f"{REGISTRY}/{NAME}/{repository}:{commit}"
+        assert world["services"][f"{NAME}-{running}"].endswith(f"{NAME}-{running}:2")
     for service in SERVICES:
         image = f"{REGISTRY}/{NAME}/{service}:{commit}"
         assert world["tags"][f"{NAME}/{service}"] == [commit]
-        assert images_of(world, service)[-1] == image
-        assert world["services"][f"{NAME}-{service}"].endswith(f"{NAME}-{service}:2")
         assert world["parameters"][f"/{NAME}/{service}-image"] == image
         assert f"REVISION={commit}" in world["built"][image][1]
     assert images_of(world, "migrate")[-1] == f"{REGISTRY}/{NAME}/validator:{commit}"
-    ((migrated, overrides),) = world["ran"]
+    ((migrated, group, overrides),) = world["ran"]
     assert migrated.endswith("-migrate:2")
+    assert group == f"{NAME}-validator"
     assert overrides == {}
 
 
@@ -125,7 +130,7 @@ def test_the_database_is_migrated_before_a_service_starts(checkout: Checkout) ->
     order = [operation for _service, operation in calls]
     assert order.index("describe-tasks") < order.index("update-service")
     waited = [call for call in checkout.world["calls"] if "services-stable" in call]
-    assert [f"{NAME}-{service}" in waited[-1] for service in SERVICES] == [True, True]
+    assert [f"{NAME}-{service}" in waited[-1] for service in RUNNING] == [True] * 3
 
 
 def test_nothing_is_done_twice(checkout: Checkout) -> None:
@@ -148,8 +153,9 @@ def test_a_bad_image_is_replaced_by_the_next_commit(checkout: Checkout) -> None:
 
     assert checkout.deploy().returncode == 0
 
+    for running in RUNNING:
+        assert images_of(checkout.world, running)[-1].endswith(f":{better}")
     for service in SERVICES:
-        assert images_of(checkout.world, service)[-1].endswith(f":{better}")
         assert checkout.world["parameters"][f"/{NAME}/{service}-image"].endswith(f":{better}")
 
 
@@ -188,14 +194,17 @@ def test_a_call_that_fails_ends_it(checkout: Checkout, operation: str) -> None:
     assert (operation == "list-images") == (checkout.world["built"] == {})
 
 
-def test_a_service_that_went_back_is_a_failure(checkout: Checkout) -> None:
-    checkout.set(goes_back=f"{NAME}-uploader")
+@pytest.mark.parametrize("service", RUNNING)
+def test_a_service_that_went_back_is_a_failure(checkout: Checkout, service: str) -> None:
+    checkout.set(goes_back=f"{NAME}-{service}")
 
     done = checkout.deploy()
 
     assert done.returncode == 1
-    assert f"{NAME}-uploader went back to" in done.stderr
-    assert f"/{NAME}/uploader-image" not in checkout.world["parameters"]
+    assert f"{NAME}-{service} went back to" in done.stderr
+    # An image is noted where all that runs it does.
+    noted = {name.removeprefix(f"/{NAME}/") for name in checkout.world["parameters"]}
+    assert noted == ({"validator-image"} if service == "uploader" else set())
 
 
 @pytest.mark.parametrize(
@@ -224,12 +233,12 @@ def test_a_command_runs_once(checkout: Checkout) -> None:
     done = checkout.run(line, DJANGO_SUPERUSER_PASSWORD='quo"te')
 
     assert done.returncode == 0, done.stderr
-    assert f"the log of /{NAME}/migrate" in done.stdout
-    ((family, overrides),) = checkout.world["ran"]
-    assert family == f"{NAME}-migrate"
+    assert f"the log of /{NAME}/admin" in done.stdout
+    ((family, group, overrides),) = checkout.world["ran"]
+    assert family == group == f"{NAME}-admin"
     (container,) = overrides["containerOverrides"]
     assert container == {
-        "name": "migrate",
+        "name": "admin",
         "command": [
             *("python", "manage.py", "createsuperuser", "--noinput"),
             *("--email", '"a\\b"@example.com'),
@@ -271,11 +280,15 @@ def test_a_message_that_is_not_stored_is_a_failure(checkout: Checkout) -> None:
     assert "not stored" in done.stderr
 
 
-def test_lines_of_the_deployment_page_can_be_pasted() -> None:
+def test_lines_of_the_documentation_can_be_pasted() -> None:
     """An interactive zsh takes a comment for words: an apostrophe in it opens a quote."""
-    text = (BASE_DIR / "docs" / "deployment.md").read_text()
-    blocks = [part.split("```")[0] for part in text.split("```sh\n")[1:]]
-    lines = [line for block in blocks for line in block.splitlines()]
+    pages = [*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md")]
+    lines = [
+        f"{page.name}: {line}"
+        for page in pages
+        for block in page.read_text().split("```sh\n")[1:]
+        for line in block.split("```")[0].splitlines()
+    ]
 
-    assert lines
-    assert [line for line in lines if line.lstrip().startswith("#") or " # " in line] == []
+    assert len(lines) > 50
+    assert [line for line in lines if re.search(r"(: |\s)#", line)] == []

@@ -1,5 +1,6 @@
 """The shell lines of deploy-service.yml's last job, run one after the other as GitHub does."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,12 +13,21 @@ import pytest
 import yaml
 
 from cpsite.settings import BASE_DIR
-from tests.pipelines.conftest import COMMIT, Job, push_manifest
+from tests.pipelines.conftest import COMMIT, REGISTRY, Job, push_manifest
 from tests.pipelines.ecs import TaskEnd
 
 _EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
 #: Whatever installs something, which the tests' environment has.
 _INSTALLS = "pip install"
+
+
+#: Notes its arguments; knows no attestation where it is told so.
+_GH = f"""#!{sys.executable}
+import json, os, sys
+with open(os.environ["GH_CALLS"], "a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+sys.exit("no attestation" if os.environ.get("NOT_ATTESTED") else 0)
+"""
 
 
 class Runner:
@@ -37,11 +47,19 @@ class Runner:
             "secrets.AWS_ACCESS_KEY_ID": "",
             "secrets.AWS_SECRET_ACCESS_KEY": "",
             "secrets.SMOKE_TOKEN": "",
+            "github.token": "a-token-of-github",
         }
         path = BASE_DIR / ".github" / "workflows" / "deploy-service.yml"
         self.definition: dict[str, Any] = yaml.safe_load(path.read_text())["jobs"]["deploy"]
         self.environment = os.environ | self._evaluated(self.definition["env"])
+        gh = job.scratch / "bin" / "gh"
+        gh.write_text(_GH)
+        gh.chmod(0o755)
         self.environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment |= {
+            "GH_CALLS": str(job.scratch / "gh-calls"),
+            "GITHUB_REPOSITORY": "octo/cpsite",
+        }
 
     def run(self) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
         """Run each script until one fails; yield its name and how it ended."""
@@ -85,13 +103,25 @@ def test_a_commit_is_deployed(quick: Job, service: str) -> None:
     assert {name: done.returncode for name, done in steps} == {
         "The way into AWS": 0,
         "Push": 0,
+        "Let docker in": 0,
+        "Verify who built it": 0,
         "Register the revision": 0,
         "Migrate, or wait for it": 0,
         "Roll out, test, or roll back": 0,
     }, steps[-1][1]
     assert quick.noted(service) == quick.image(service)
     assert f"cpsite-dev-{service} is deployed" in quick.summary
-    assert [call[0] for call, _given in quick.docker][-2:] == ["push", "logout"]
+    assert [call[0] for call, _given in quick.docker][-3:] == ["push", "logout", "login"]
+    (asked,) = (quick.scratch / "gh-calls").read_text().splitlines()
+    assert json.loads(asked) == [
+        *(
+            "attestation",
+            "verify",
+            f"oci://{REGISTRY}/cpsite-dev/{service}@{quick.digest(service)}",
+        ),
+        *("--repo", "octo/cpsite"),
+        *("--signer-workflow", "octo/cpsite/.github/workflows/deploy-service.yml"),
+    ]
 
 
 def test_an_earlier_commit_is_deployed_again(quick: Job) -> None:
@@ -100,10 +130,22 @@ def test_an_earlier_commit_is_deployed_again(quick: Job) -> None:
 
     steps = list(Runner(quick, "validator", earlier).run())
 
-    assert len(steps) == 5
+    assert len(steps) == 7
     assert steps[-1][1].returncode == 0
     assert quick.noted("validator") == quick.image("validator", earlier)
-    assert quick.docker == []
+    assert [call[0] for call, _given in quick.docker] == ["login"]
+
+
+def test_an_image_that_no_pipeline_built_is_not_deployed(
+    quick: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOT_ATTESTED", "1")
+    push_manifest(quick, "validator", COMMIT[::-1])
+
+    *_before, (name, done) = Runner(quick, "validator", COMMIT[::-1]).run()
+
+    assert (name, done.returncode) == ("Verify who built it", 1)
+    assert quick.ecs.asked("RegisterTaskDefinition") == []
 
 
 def test_nothing_is_rolled_out_after_a_failed_migration(quick: Job) -> None:

@@ -52,6 +52,8 @@ def ours() -> list[tuple[str, str]]:
     return sorted(one for one in MigrationLoader(None).disk_migrations if one[0] in labels)
 
 
+# An index is not made concurrently inside a transaction, and not even planned there.
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("app", "name"), ours())
 def test_the_version_before_goes_on(
     app: str, name: str, capsys: pytest.CaptureFixture[str]
@@ -136,7 +138,6 @@ def test_what_would_hurt_it_is_found(
     assert said in capsys.readouterr().out
 
 
-# An index is not made concurrently inside a transaction, and not even planned there.
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("operation", "atomic"),

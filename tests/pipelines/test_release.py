@@ -1,8 +1,15 @@
 """A release ends in one of three ways: done, rolled back, or a cry for help."""
 
-import pytest
-from deploy.names import Task
+import time
+from dataclasses import replace
+from typing import Any
 
+import pytest
+from deploy.errors import DeployError
+from deploy.names import Task
+from deploy.pace import Pace
+
+from tests.pipelines import api
 from tests.pipelines.conftest import Job
 
 
@@ -40,7 +47,7 @@ def test_ecs_giving_up_is_a_failure(job: Job, capsys: pytest.CaptureFixture[str]
     assert "Rolled back by ECS: " in job.summary
     assert "task-definition/cpsite-dev-validator:1 runs" in job.summary
     assert job.noted("validator").endswith(":initial")
-    assert len(job.ecs.asked("UpdateService")) == 1
+    assert len(job.ecs.asked("UpdateService")) == 1  # and none for the admin
 
 
 def test_a_deployment_that_fails_without_a_way_back_is_rolled_back(job: Job) -> None:
@@ -192,3 +199,64 @@ def test_names_are_those_of_terraform() -> None:
     assert task.log_group == "/cpsite-prod/uploader"
     assert task.image_parameter == "/cpsite-prod/uploader-image"
     assert task.log_stream("arn:aws:ecs:us-east-1:1:task/cpsite-prod/ab12") == "ecs/uploader/ab12"
+
+
+def test_the_admin_gets_the_validators_image_after_its_test(job: Job) -> None:
+    asked: list[str] = []
+
+    def answer(*request: Any) -> tuple[int, dict[str, Any]]:
+        asked.append(job.ecs.running("cpsite-dev-admin"))
+        return api.healthy(*request)
+
+    job.answers = answer
+    before = job.ecs.running("cpsite-dev-admin")
+
+    assert job.release() == 0
+
+    after = job.ecs.running("cpsite-dev-admin")
+    assert after != before
+    assert set(asked) == {before}
+    described = job.ecs.families["cpsite-dev-admin"][-1]["taskDefinition"]
+    assert after == described["taskDefinitionArn"]
+    images = {one["name"]: one["image"] for one in described["containerDefinitions"]}
+    assert images["admin"] == job.image("validator")
+    assert f"| admin as well | `{after}` |" in job.summary
+
+
+@pytest.mark.parametrize("fate", ["is_given_up", "fails"])
+def test_an_admin_that_does_not_run_takes_the_api_back_too(job: Job, fate: str) -> None:
+    """Both run the image that is noted, or a later apply would bring one of them another one."""
+    job.ecs.fates = ["completes", fate, "completes"]
+
+    assert job.release() == 1
+
+    for service in ("admin", "validator"):
+        assert job.ecs.running(f"cpsite-dev-{service}").endswith(f"cpsite-dev-{service}:1")
+        assert f"cpsite-dev-{service}:1 runs" in job.summary
+    assert job.noted("validator").endswith(":initial")
+
+
+def test_an_admin_that_is_missing_is_named_before_anything_is_rolled_out(job: Job) -> None:
+    del job.ecs.services["cpsite-dev-admin"]
+
+    assert job.release() == 1
+
+    assert "no active service cpsite-dev-admin: apply Terraform first" in job.summary
+    assert job.ecs.asked("UpdateService") == []
+
+
+def test_the_uploader_is_deployed_by_itself(job: Job) -> None:
+    assert job.release("uploader") == 0
+
+    assert [one["service"] for one in job.ecs.asked("UpdateService")] == ["cpsite-dev-uploader"]
+
+
+def test_waits_of_one_release_share_their_time() -> None:
+    """Three waits of a quarter of an hour would outlast the credentials."""
+    over = replace(Pace(0, 60), until=time.monotonic())
+
+    for _wait in range(2):
+        with pytest.raises(DeployError, match="is to be: not within 1 minutes"):
+            over.wait(lambda: None, "it is to be")
+    assert Pace(0, 60).wait(iter([None, "done"]).__next__, "it is to be") == "done"
+    assert Pace(0, 60).begun().until is not None

@@ -17,7 +17,7 @@ TOKEN = "alice-token-1"  # tests/settings.py
 def test_the_api_passes(live_server: Any, queue: Queue) -> None:
     lines = smoke.run(live_server.url, None, "smoke-1", 10)
 
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert queue.bodies() == []
 
 
@@ -31,10 +31,10 @@ def test_with_a_token_one_message_is_sent(live_server: Any, queue: Queue) -> Non
 
 
 def wrong(path: str, status: int, code: str | None = None) -> api.Answers:
-    """Answer as a healthy API, but for one path."""
+    """Answer as a healthy API, but for one path; at `/` to what is sent."""
 
     def answer(method: str, asked: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
-        if asked == path:
+        if asked == path and (method, path) != ("GET", "/"):
             return status, {"code": code} if code else {}
         return api.healthy(method, asked, authorization)
 
@@ -53,6 +53,38 @@ def wrong(path: str, status: int, code: str | None = None) -> api.Answers:
 )
 def test_a_wrong_answer_is_named(answers: api.Answers, said: str) -> None:
     with api.served(answers) as url, pytest.raises(DeployError, match=said):
+        smoke.run(url, None, "key", 0)
+
+
+def test_the_message_is_the_services_own_example() -> None:
+    (check,) = [
+        each for each in smoke.checks("a-token", "key", '{"a": 1.10}') if each.status == 202
+    ]
+    assert check.body == '{"data": {"a": 1.10}}'
+
+
+def test_a_target_of_the_version_before_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: list[int] = []
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def answer(method: str, path: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
+        if (method, path) == ("GET", "/"):
+            described.append(1)
+            if len(described) < 3:
+                return 200, {"service": "cpsite"}
+        return api.healthy(method, path, authorization)
+
+    with api.served(answer) as url:
+        smoke.run(url, None, "key", 60)
+
+    assert len(described) == 3
+
+
+def test_a_service_without_an_example_is_none_of_ours() -> None:
+    def answer(method: str, path: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
+        return 200, {"status": "ok"}
+
+    with api.served(answer) as url, pytest.raises(DeployError, match="has no example of a message"):
         smoke.run(url, None, "key", 0)
 
 

@@ -47,6 +47,7 @@ def test_the_workflows_are_these() -> None:
         "deploy-service.yml",
         "drift.yml",
         "infra.yml",
+        "rescan.yml",
         *PIPELINES,
     }
 

@@ -25,7 +25,7 @@ def variables_read(path: str) -> set[str]:
 
 
 def variables_of_boto3() -> set[str]:
-    names: set[str] = set()
+    names: set[str] = {"REQUESTS_CA_BUNDLE"}
     for (
         _file,
         variable,

@@ -16,9 +16,10 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from tests.terraform.conftest import ROOT, Infrastructure
 from tests.terraform.sources import constant, variables_of_boto3, variables_read
 
-#: Container of each task that runs our program, and the system checks it must pass.
-SERVICES = {"validator": "validator", "uploader": "uploader"}
-TASKS = {"validator": "validator", "uploader": "uploader", "migrate": "migrate"}
+#: The services that run our program, and the system checks that each must pass. Containers are
+#: called as their services are.
+SERVICES = {"validator": "validator", "admin": "validator", "uploader": "uploader"}
+TASKS = (*SERVICES, "migrate")
 #: Stand-ins for what SSM holds.
 SECRETS = {
     "DATABASE_URL": "postgresql://cpsite:password@127.0.0.1:1/cpsite?sslmode=require",
@@ -60,7 +61,7 @@ def require(service: str, environment: dict[str, str]) -> subprocess.CompletedPr
 
 @pytest.fixture(params=TASKS)
 def container(request: pytest.FixtureRequest, infrastructure: Infrastructure) -> dict[str, Any]:
-    return infrastructure.containers(request.param)[TASKS[request.param]]
+    return infrastructure.containers(request.param)[request.param]
 
 
 def test_every_variable_is_one_that_the_program_reads(container: dict[str, Any]) -> None:
@@ -76,9 +77,9 @@ def test_every_variable_is_one_that_the_program_reads(container: dict[str, Any])
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_required_variable_is_given(infrastructure: Infrastructure, service: str) -> None:
-    environment = environment_of(infrastructure.containers(service)[SERVICES[service]])
+    environment = environment_of(infrastructure.containers(service)[service])
 
-    checked = require(service, environment)
+    checked = require(SERVICES[service], environment)
 
     assert checked.returncode == 0, checked.stderr
     assert environment["DATABASE_URL"]  # or each task would have a database of its own
@@ -89,7 +90,8 @@ def test_every_required_variable_is_given(infrastructure: Infrastructure, servic
     [
         ("validator", "SQS_QUEUE_URL"),
         ("validator", "API_TOKENS_PARAMETER"),
-        ("validator", "DJANGO_SECRET_KEY"),
+        ("admin", "SQS_QUEUE_URL"),
+        ("admin", "DJANGO_SECRET_KEY"),
         ("uploader", "SQS_QUEUE_URL"),
         ("uploader", "S3_BUCKET"),
     ],
@@ -97,10 +99,10 @@ def test_every_required_variable_is_given(infrastructure: Infrastructure, servic
 def test_a_missing_variable_would_be_noticed(
     infrastructure: Infrastructure, service: str, variable: str
 ) -> None:
-    environment = environment_of(infrastructure.containers(service)[SERVICES[service]])
+    environment = environment_of(infrastructure.containers(service)[service])
     del environment[variable]
 
-    checked = require(service, environment)
+    checked = require(SERVICES[service], environment)
 
     assert checked.returncode != 0
     assert variable in checked.stderr
@@ -113,8 +115,9 @@ def test_secrets_are_never_plain(container: dict[str, Any]) -> None:
     assert all(item["valueFrom"].startswith("arn:aws:ssm:") for item in container["secrets"])
 
 
-def test_gunicorn_takes_the_environment(infrastructure: Infrastructure) -> None:
-    container = infrastructure.containers("validator")["validator"]
+@pytest.mark.parametrize("service", ["validator", "admin"])
+def test_gunicorn_takes_the_environment(infrastructure: Infrastructure, service: str) -> None:
+    container = infrastructure.containers(service)[service]
     environment = environment_of(container)
 
     printed = run(*container["command"], "--print-config", environment=environment)
@@ -125,7 +128,7 @@ def test_gunicorn_takes_the_environment(infrastructure: Infrastructure) -> None:
         for line in printed.stdout.splitlines()
         if "=" in line
     )
-    port = infrastructure.one("module.load_balancer.aws_lb_target_group.validator")["port"]
+    port = infrastructure.one(f"module.load_balancer.aws_lb_target_group.{service}")["port"]
     assert settings["bind"] == f"['0.0.0.0:{port}']"
     assert settings["workers"] == environment["WEB_CONCURRENCY"]
     assert int(settings["graceful_timeout"]) < container["stopTimeout"]
@@ -133,7 +136,7 @@ def test_gunicorn_takes_the_environment(infrastructure: Infrastructure) -> None:
 
 @pytest.mark.parametrize("family", ["uploader", "migrate"])
 def test_commands_exist(infrastructure: Infrastructure, family: str) -> None:
-    container = infrastructure.containers(family)[TASKS[family]]
+    container = infrastructure.containers(family)[family]
     commands = [container["command"]]
     if container["healthCheck"]:
         assert container["healthCheck"]["command"][0] == "CMD"
@@ -144,11 +147,12 @@ def test_commands_exist(infrastructure: Infrastructure, family: str) -> None:
         assert helped.returncode == 0, helped.stderr
 
 
-def test_health_checks_ask_for_what_exists(infrastructure: Infrastructure) -> None:
-    container = infrastructure.containers("validator")["validator"]
+@pytest.mark.parametrize("service", ["validator", "admin"])
+def test_health_checks_ask_for_what_exists(infrastructure: Infrastructure, service: str) -> None:
+    container = infrastructure.containers(service)[service]
     code = container["healthCheck"]["command"][-1]
     asked = urlsplit(code.split("'")[1])
-    target = infrastructure.one("module.load_balancer.aws_lb_target_group.validator")
+    target = infrastructure.one(f"module.load_balancer.aws_lb_target_group.{service}")
 
     assert asked.hostname == "127.0.0.1"
     assert asked.port == int(environment_of(container)["PORT"]) == target["port"]
@@ -186,7 +190,11 @@ def test_the_load_balancer_knows_every_path(infrastructure: Infrastructure) -> N
 
 @pytest.mark.parametrize(
     ("service", "variable"),
-    [("validator", "VALIDATOR_METRICS_PORT"), ("uploader", "UPLOADER_METRICS_PORT")],
+    [
+        ("validator", "VALIDATOR_METRICS_PORT"),
+        ("admin", "VALIDATOR_METRICS_PORT"),
+        ("uploader", "UPLOADER_METRICS_PORT"),
+    ],
 )
 def test_prometheus_asks_where_metrics_are(
     infrastructure: Infrastructure, service: str, variable: str
@@ -211,6 +219,7 @@ def test_prometheus_asks_where_metrics_are(
 
 def test_ports_are_open_to_who_asks(infrastructure: Infrastructure) -> None:
     validator = environment_of(infrastructure.containers("validator")["validator"])
+    admin = environment_of(infrastructure.containers("admin")["admin"])
     uploader = environment_of(infrastructure.containers("uploader")["uploader"])
     rules = infrastructure.of_type("aws_vpc_security_group_ingress_rule")
 
@@ -220,7 +229,9 @@ def test_ports_are_open_to_who_asks(infrastructure: Infrastructure) -> None:
         return int(rule["from_port"])
 
     assert port("clients_to_validator") == int(validator["PORT"])
+    assert port("operators_to_admin") == int(admin["PORT"])
     assert port("prometheus_to_validator") == int(validator["VALIDATOR_METRICS_PORT"])
+    assert port("prometheus_to_admin") == int(admin["VALIDATOR_METRICS_PORT"])
     assert port("prometheus_to_uploader") == int(uploader["UPLOADER_METRICS_PORT"])
 
 
@@ -273,13 +284,13 @@ def test_the_uploader_takes_the_queue(infrastructure: Infrastructure) -> None:
 
 
 def _documented_actions(service: str) -> set[str]:
-    """Return what docs/operations.md, Permissions, lists for a service."""
+    """Return what docs/operations.md, Permissions, lists for a service of AWS."""
     text = (ROOT / "docs/operations.md").read_text().split("## Permissions")[1].split("\n## ")[0]
     rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     return {
         action
         for row in rows
-        if service in row[1]
+        if row[1].strip() == {"validator": "API"}.get(service, service)
         for action in re.findall(r"`((?:sqs|s3|ssm|kms):\w+)`", row[3])
     }
 
@@ -295,6 +306,15 @@ def test_permissions_are_the_documented_ones(infrastructure: Infrastructure, ser
     allowed = {action for statement in document["statement"] for action in statement["actions"]}
 
     assert allowed == _documented_actions(service)
+
+
+def test_the_api_knows_nothing_that_is_for_operators(infrastructure: Infrastructure) -> None:
+    api = environment_of(infrastructure.containers("validator")["validator"])
+    admin = environment_of(infrastructure.containers("admin")["admin"])
+
+    assert (api["VALIDATOR_SERVES"], admin["VALIDATOR_SERVES"]) == ("api", "admin")
+    assert {"S3_BUCKET", "S3_PREFIX", "SQS_DLQ_URL", "DJANGO_SECRET_KEY"} & set(api) == set()
+    assert {"API_TOKENS", "API_TOKENS_PARAMETER"} & set(admin) == set()
 
 
 def test_only_what_says_so_serves_plain_http(infrastructure: Infrastructure) -> None:

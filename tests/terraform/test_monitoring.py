@@ -19,14 +19,14 @@ def jobs(infrastructure: Infrastructure) -> dict[str, dict[str, Any]]:
     return {job["job_name"]: job for job in yaml.safe_load(config["content"])["scrape_configs"]}
 
 
-@pytest.mark.parametrize("service", ["validator", "uploader"])
+@pytest.mark.parametrize("service", ["validator", "admin", "uploader"])
 def test_prometheus_finds_all_tasks(infrastructure: Infrastructure, service: str) -> None:
     """During a rollout there are twice as many as scaling allows."""
-    target = infrastructure.one(f"module.{service}.aws_appautoscaling_target.this[0]")
-    percent = infrastructure.one(f"module.{service}.aws_ecs_service.this")[
-        "deployment_maximum_percent"
-    ]
-    most = target["max_capacity"] * percent // 100
+    running = infrastructure.one(f"module.{service}.aws_ecs_service.this")
+    # Where nothing scales, there are as many as at the start.
+    target = infrastructure.resources.get(f"module.{service}.aws_appautoscaling_target.this[0]")
+    tasks = target["max_capacity"] if target else running["desired_count"]
+    most = tasks * running["deployment_maximum_percent"] // 100
     by_name = "dns_sd_configs" in jobs(infrastructure)[service]
 
     assert not by_name or most <= _DNS_ANSWER
@@ -40,7 +40,7 @@ def test_an_alarm_outside_prometheus_watches_it(infrastructure: Infrastructure) 
         if alarm["metric_name"] == "HealthyHostCount"
     }
 
-    assert set(watching) == {"prometheus", "grafana"}
+    assert set(watching) == {"admin", "prometheus", "grafana"}
     for alarm in watching.values():
         assert alarm["treat_missing_data"] == "breaching"
         assert set(alarm["dimensions"]) == {"LoadBalancer", "TargetGroup"}

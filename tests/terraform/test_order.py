@@ -17,6 +17,7 @@ from tests.terraform.conftest import ROOT, Infrastructure
 
 SERVICES = {
     "validator": "module.validator",
+    "admin": "module.admin",
     "uploader": "module.uploader",
     "prometheus": "module.monitoring.module.prometheus",
     "grafana": "module.monitoring.module.grafana",
@@ -103,6 +104,9 @@ def test_a_service_comes_after_what_its_tasks_need(service: str) -> None:
         ("validator", "module.secrets.aws_ssm_parameter.this"),
         ("validator", "module.database.aws_ssm_parameter.url"),
         ("validator", "module.load_balancer.aws_lb_listener_rule.api"),
+        ("admin", "module.secrets.aws_ssm_parameter.this"),
+        ("admin", "module.database.aws_ssm_parameter.url"),
+        ("admin", "module.load_balancer.aws_lb_listener_rule.operators"),
         ("uploader", "module.database.aws_ssm_parameter.url"),
         ("uploader", "module.queue.aws_sqs_queue_redrive_policy.messages"),
         ("grafana", "module.secrets.aws_ssm_parameter.this"),
@@ -123,4 +127,10 @@ def test_an_apply_waits_for_what_no_pipeline_starts(infrastructure: Infrastructu
         for service, module in SERVICES.items()
     }
 
-    assert waits == {"validator": False, "uploader": False, "prometheus": True, "grafana": True}
+    assert waits == {
+        "validator": False,
+        "admin": False,
+        "uploader": False,
+        "prometheus": True,
+        "grafana": True,
+    }

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from deploy.names import MIGRATE, SERVICES, Task
+from deploy.names import COMPANIONS, MIGRATE, SERVICES, Task
 
 from tests.terraform.conftest import Infrastructure
 
-TASKS = (*SERVICES, MIGRATE)
+#: What runs as a service, and whose image it runs.
+RUNNING = {name: service for service in SERVICES for name in (service, *COMPANIONS[service])}
+TASKS = (*RUNNING, MIGRATE)
 
 
 def _named(resources: dict[str, dict[str, Any]], key: str = "name") -> set[str]:
@@ -30,14 +32,23 @@ def test_tasks_are_where_the_pipelines_look(infrastructure: Infrastructure, task
     assert f"{options['awslogs-stream-prefix']}/{task.name}/" in task.log_stream("task/cluster/id")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", RUNNING)
 def test_services_are_where_the_pipelines_look(
     infrastructure: Infrastructure, service: str
 ) -> None:
     task = Task(f"cpsite-{infrastructure.environment}", service)
 
     assert task.family in _named(infrastructure.of_type("aws_ecs_service"))
-    assert task.image_parameter in _named(infrastructure.of_type("aws_ssm_parameter"))
+    noted = Task(task.environment, RUNNING[service]).image_parameter
+    assert noted in _named(infrastructure.of_type("aws_ssm_parameter"))
+
+
+def test_every_service_of_ours_is_deployed_by_a_pipeline(infrastructure: Infrastructure) -> None:
+    """One that none deploys would run its first image for ever."""
+    services = _named(infrastructure.of_type("aws_ecs_service"))
+    prefix = f"cpsite-{infrastructure.environment}-"
+
+    assert services == {f"{prefix}{name}" for name in (*RUNNING, "prometheus", "grafana")}
 
 
 def test_services_end_a_failed_deployment_themselves(infrastructure: Infrastructure) -> None:

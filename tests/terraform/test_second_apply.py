@@ -97,7 +97,7 @@ def containers(infrastructure: Infrastructure) -> Iterator[tuple[str, Container]
 def test_a_task_definition_comes_back_as_it_was_sent(infrastructure: Infrastructure) -> None:
     found = dict(containers(infrastructure))
 
-    assert len(found) == 8  # three of ours, and five of the monitoring
+    assert len(found) == 9  # four of ours, and five of the monitoring
     assert [name for name, container in found.items() if not is_stable(container)] == []
 
 

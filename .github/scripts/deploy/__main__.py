@@ -8,7 +8,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deploy import registry, release, report, revisions, schema, smoke
+from deploy import registry, release, report, revisions, running, schema, smoke
 from deploy.aws import Aws
 from deploy.errors import DeployError
 from deploy.names import SERVICES, Task
@@ -25,6 +25,18 @@ def push(aws: Aws, service: Task, options: argparse.Namespace) -> None:
     else:
         registry.push(aws, image, options.archive)
     report.output("image", image)
+    report.output("repository", image.rpartition(":")[0])
+    report.output("digest", registry.digest_of(aws, image))
+
+
+def log_in(aws: Aws, service: Task, _options: argparse.Namespace) -> None:
+    """Let docker into the registry, for later steps of the job."""
+    registry.log_in(aws, registry.deployed_image(aws, service).partition("/")[0])
+
+
+def list_running(aws: Aws, service: Task, _options: argparse.Namespace) -> None:
+    """Print what runs in the environment, whatever the service: repository@digest, a line each."""
+    print("\n".join(running.images(aws, service.environment)))
 
 
 def register(aws: Aws, service: Task, options: argparse.Namespace) -> None:
@@ -65,6 +77,8 @@ def _pace(options: argparse.Namespace) -> Pace:
 
 
 COMMANDS = {
+    "log-in": log_in,
+    "running": list_running,
     "push": push,
     "register": register,
     "migrate": migrate,

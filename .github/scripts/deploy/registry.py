@@ -43,6 +43,23 @@ def is_pushed(aws: Aws, image: str) -> bool:
     return True
 
 
+def digest_of(aws: Aws, image: str) -> str:
+    """Return the digest that ECR has for an image's tag. Raises DeployError where it has none."""
+    repository, tag = _parts(image)
+    try:
+        found = aws.ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    except aws.ecr.exceptions.ImageNotFoundException:
+        raise DeployError(f"ECR does not have {image}") from None
+    return found["imageDetails"][0]["imageDigest"]
+
+
+def log_in(aws: Aws, registry: str) -> None:
+    """Let docker, and what reads its configuration, into the registry."""
+    answer = aws.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    user, _, password = base64.b64decode(answer).decode().partition(":")
+    _docker("login", "--username", user, "--password-stdin", registry, given=password)
+
+
 def push(aws: Aws, image: str, archive: Path) -> None:
     """Push the image of an archive of `docker save` under the name."""
     loaded = _docker("load", "--input", str(archive))
@@ -50,9 +67,7 @@ def push(aws: Aws, image: str, archive: Path) -> None:
     if found is None:
         raise DeployError(f"{archive} holds no image with a name: {loaded.strip()}")
     registry = image.partition("/")[0]
-    answer = aws.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    user, _, password = base64.b64decode(answer).decode().partition(":")
-    _docker("login", "--username", user, "--password-stdin", registry, given=password)
+    log_in(aws, registry)
     try:
         _docker("tag", found.group(1), image)
         _docker("push", "--quiet", image)

@@ -21,6 +21,7 @@ def succeeded(aws: Aws, service: Task, image: str, done: Released) -> None:
         "image": f"`{image}`",
         "revision": f"`{done.revision}`",
         "before": f"`{done.previous}`",
+        **{f"{each.name} as well": f"`{revision}`" for each, revision in done.companions.items()},
         "running tasks": f"{done.tasks}{'' if done.tasks else sleeps}",
         "smoke test": "<br>".join(done.smoke),
         "links": _links(aws, service),

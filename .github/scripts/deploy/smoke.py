@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from deploy.errors import DeployError
 
-_DATA: Final = {f"field{number}": "smoke test" for number in range(1, 5)}
 _TIMEOUT_SECONDS: Final = 15
 #: Longest part of an answer that is looked at.
 _MAX_BYTES: Final = 65_536
@@ -27,7 +26,8 @@ class Check:
     status: int
     #: `code` of the answer's body, where it is an error.
     code: str | None = None
-    body: Mapping[str, Any] | None = None
+    #: JSON.
+    body: str | None = None
     headers: Mapping[str, str] | None = None
 
 
@@ -40,11 +40,16 @@ class _Answer:
 
     @property
     def code(self) -> str | None:
+        found = self.member("code")
+        return found if isinstance(found, str) else None
+
+    def member(self, name: str) -> Any:
+        """Return a member of the JSON object that it is, else None."""
         try:
             found = json.loads(self.body)
         except ValueError:
             return None
-        return found.get("code") if isinstance(found, dict) else None
+        return found.get(name) if isinstance(found, dict) else None
 
     @property
     def may_pass(self) -> bool:
@@ -72,19 +77,28 @@ class _AsItIs(urllib.request.HTTPErrorProcessor):
 _open: Final = urllib.request.build_opener(_AsItIs).open
 
 
-def checks(token: str | None, key: str) -> Iterator[Check]:
-    """Yield what is asked: without a token all that needs none, and with one a message too."""
-    yield Check("the process answers", "/health/live", 200)
-    yield Check("messages can be accepted", "/health/ready", 200)
-    yield Check("no token is refused", "/", 401, "token_missing", {"data": _DATA})
+_HEALTH: Final = (
+    Check("the process answers", "/health/live", 200),
+    Check("messages can be accepted", "/health/ready", 200),
+)
+_DESCRIBES: Final = Check("the service describes itself", "/", 200)
+
+
+def checks(token: str | None, key: str, data: str) -> Iterator[Check]:
+    """Yield what is asked of a healthy service; only with a token, a message is sent.
+
+    `data` is a valid example of what a message holds, as JSON.
+    """
+    message = f'{{"data": {data}}}'
+    yield Check("no token is refused", "/", 401, "token_missing", message)
     yield Check("metrics stay inside", "/metrics", 404)
     if token:
         bearer = {"Authorization": f"Bearer {token}"}
-        broken = {"data": {"field1": "smoke test"}}
+        broken = '{"data": "smoke test"}'
         yield Check("a broken message is refused", "/", 400, "contract_broken", broken, bearer)
         # One message for an image, however often this runs within a day.
         keyed = bearer | {"Idempotency-Key": key}
-        yield Check("a message is accepted", "/", 202, None, {"data": _DATA}, keyed)
+        yield Check("a message is accepted", "/", 202, None, message, keyed)
 
 
 def run(url: str, token: str | None, key: str, limit_seconds: float) -> list[str]:
@@ -95,25 +109,35 @@ def run(url: str, token: str | None, key: str, limit_seconds: float) -> list[str
     """
     if urlsplit(url).scheme not in {"http", "https"}:
         raise DeployError(f"{url!r} is not an http or https URL")
-    until = time.monotonic() + limit_seconds
-    return [_assert(url.rstrip("/"), check, until) for check in checks(token, key)]
+    root, until = url.rstrip("/"), time.monotonic() + limit_seconds
+    lines = [_assert(root, check, until)[0] for check in _HEALTH]
+    line, described = _assert(root, _DESCRIBES, until)
+    # A target of the version before, which is about to end, may have none yet.
+    while not isinstance(data := described.member("example"), str):
+        if time.monotonic() >= until:
+            raise DeployError(f"GET / at {root} has no example of a message: is it cpsite's?")
+        time.sleep(1)
+        line, described = _assert(root, _DESCRIBES, until)
+    return [*lines, line, *(_assert(root, check, until)[0] for check in checks(token, key, data))]
 
 
-def _assert(url: str, check: Check, until: float) -> str:
+def _assert(url: str, check: Check, until: float) -> tuple[str, _Answer]:
+    """Return a line about an answer that fits, and the answer."""
     while True:
         answer = _ask(url, check)
         line = f"{check.what}: {'POST' if check.body else 'GET'} {check.path} is {answer}"
         if answer.fits(check):
             print(f"  {line}", flush=True)
-            return line
+            return line, answer
         if not answer.may_pass or time.monotonic() >= until:
             raise DeployError(f"{line}, not {check.status} {check.code or ''}".strip())
         time.sleep(1)
 
 
 def _ask(url: str, check: Check) -> _Answer:
-    body = json.dumps(check.body).encode() if check.body else None
-    headers = {"Content-Type": "application/json", **(check.headers or {})}
+    body = check.body.encode() if check.body else None
+    json_only = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = json_only | dict(check.headers or {})
     # run() has looked at the scheme.
     request = urllib.request.Request(url + check.path, body, headers)  # noqa: S310
     try:

@@ -4,12 +4,12 @@ resource "aws_cloudwatch_metric_alarm" "certificate" {
   count = var.certificate_arn == null ? 0 : 1
 
   alarm_name          = "${var.name}-certificate"
-  alarm_description   = "The certificate ends in less than ${var.certificate_days} days, and was not renewed: then no client is served."
+  alarm_description   = "The certificate expires in less than ${var.certificate_days} days and was not renewed: after that no client can connect."
   namespace           = "AWS/CertificateManager"
   metric_name         = "DaysToExpiry"
   dimensions          = { CertificateArn = var.certificate_arn }
   statistic           = "Minimum"
-  period              = 86400 # ACM tells once or twice a day
+  period              = 86400 # ACM publishes it once or twice a day
   evaluation_periods  = 1
   comparison_operator = "LessThanThreshold"
   threshold           = var.certificate_days

@@ -1,7 +1,7 @@
 # ECS takes a deployment back by itself. A pipeline says so; after an apply nobody would.
 resource "aws_cloudwatch_event_rule" "failed_deployment" {
   name        = "${var.name}-failed-deployment"
-  description = "Deployments of ${var.name} that ECS has given up"
+  description = "Failed deployments of ${var.name}"
   event_pattern = jsonencode({
     source      = ["aws.ecs"]
     detail-type = ["ECS Deployment State Change"]

@@ -2,7 +2,7 @@ resource "aws_cloudwatch_metric_alarm" "cpu" {
   for_each = var.service_names
 
   alarm_name          = "${each.value}-cpu"
-  alarm_description   = "CPU of ${each.value} has been above 85 % for ten minutes: scaling has come to its end."
+  alarm_description   = "CPU of ${each.value} has been above 85 % for ten minutes: it runs max_tasks, or scales too slowly."
   namespace           = "AWS/ECS"
   metric_name         = "CPUUtilization"
   dimensions          = { ClusterName = var.cluster_name, ServiceName = each.value }
@@ -20,7 +20,7 @@ resource "aws_cloudwatch_metric_alarm" "memory" {
   for_each = var.service_names
 
   alarm_name          = "${each.value}-memory"
-  alarm_description   = "Memory of ${each.value} has been above 85 % for five minutes: past 100 % its task is killed."
+  alarm_description   = "Memory of ${each.value} has been above 85 % for five minutes: at 100 % ECS kills the task."
   namespace           = "AWS/ECS"
   metric_name         = "MemoryUtilization"
   dimensions          = { ClusterName = var.cluster_name, ServiceName = each.value }

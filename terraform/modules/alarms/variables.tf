@@ -30,7 +30,7 @@ variable "dead_letter_queue_name" {
 }
 
 variable "oldest_message_seconds" {
-  description = "Age in seconds of the oldest waiting message from which an alarm goes off."
+  description = "Age in seconds of the oldest waiting message above which the alarm fires."
   type        = number
   default     = 600
 
@@ -41,17 +41,17 @@ variable "oldest_message_seconds" {
 }
 
 variable "load_balancer_arn_suffix" {
-  description = "How CloudWatch names the main load balancer."
+  description = "ARN suffix of the main load balancer, as in CloudWatch's dimension LoadBalancer."
   type        = string
 }
 
 variable "target_group_arn_suffix" {
-  description = "How CloudWatch names the validator's target group."
+  description = "ARN suffix of the validator's target group, as in CloudWatch's dimension TargetGroup."
   type        = string
 }
 
-variable "monitoring_targets" {
-  description = "What must always have a healthy target, by name: how CloudWatch names its load balancer and target group, and what people read when it has none."
+variable "required_targets" {
+  description = "Target groups that must always have a healthy target, by name: ARN suffixes of load balancer and target group, and the text of the alarm."
   type = map(object({
     load_balancer_arn_suffix = string
     target_group_arn_suffix  = string
@@ -75,13 +75,13 @@ variable "database_identifier" {
 }
 
 variable "database_free_storage_gb" {
-  description = "Free storage in GB below which an alarm goes off."
+  description = "Free storage in GB below which the alarm fires."
   type        = number
   default     = 4
 }
 
 variable "database_connections" {
-  description = "Connections from which an alarm goes off; a db.t4g.micro takes about 80."
+  description = "Connections above which the alarm fires; a db.t4g.micro takes about 80."
   type        = number
   default     = 60
 }
@@ -93,7 +93,7 @@ variable "certificate_arn" {
 }
 
 variable "certificate_days" {
-  description = "Days before the certificate's end from which an alarm goes off."
+  description = "Days before the certificate expires below which the alarm fires."
   type        = number
   default     = 30
 

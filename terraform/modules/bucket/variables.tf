@@ -1,5 +1,5 @@
 variable "bucket_name" {
-  description = "Name of the bucket, unique in the world."
+  description = "Name of the bucket, globally unique."
   type        = string
 
   validation {

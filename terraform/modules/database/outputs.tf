@@ -4,7 +4,7 @@ output "url_parameter_name" {
 }
 
 output "url_parameter_arn" {
-  description = "ARN of the same parameter."
+  description = "ARN of the SSM parameter with DATABASE_URL."
   value       = aws_ssm_parameter.url.arn
 }
 

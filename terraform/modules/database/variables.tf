@@ -25,7 +25,7 @@ variable "instance_class" {
 }
 
 variable "engine_version" {
-  description = "Major version of PostgreSQL; minor ones come by themselves."
+  description = "Major version of PostgreSQL; minor versions are upgraded automatically."
   type        = string
   default     = "17"
 
@@ -36,7 +36,7 @@ variable "engine_version" {
 }
 
 variable "storage_gb" {
-  description = "Storage in GB to begin with."
+  description = "Initial storage in GB."
   type        = number
   default     = 20
 
@@ -47,14 +47,14 @@ variable "storage_gb" {
 }
 
 variable "max_storage_gb" {
-  description = "Storage in GB up to which the instance grows by itself."
+  description = "Storage in GB up to which the instance grows automatically."
   type        = number
   default     = 100
 
   validation {
     # RDS takes no less than a tenth more.
     condition     = var.max_storage_gb >= 1.1 * var.storage_gb
-    error_message = "max_storage_gb must be a tenth more than storage_gb, or more than that."
+    error_message = "max_storage_gb must be at least 1.1 times storage_gb."
   }
 }
 

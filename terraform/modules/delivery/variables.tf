@@ -67,7 +67,7 @@ variable "service_arns" {
 }
 
 variable "one_off_families" {
-  description = "Families whose revisions are run once: to migrate, and to look for migrations."
+  description = "Families whose revisions are run as one-off tasks: to migrate, and to check migrations."
   type        = list(string)
 }
 
@@ -87,7 +87,7 @@ variable "image_parameter_arns" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

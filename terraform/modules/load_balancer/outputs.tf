@@ -24,9 +24,10 @@ output "monitoring_security_group_id" {
 }
 
 output "target_group_arns" {
-  description = "ARNs of the target groups: validator, grafana, prometheus."
+  description = "ARNs of the target groups: validator, admin, grafana, prometheus."
   value = {
     validator  = aws_lb_target_group.validator.arn
+    admin      = aws_lb_target_group.admin.arn
     grafana    = aws_lb_target_group.grafana.arn
     prometheus = aws_lb_target_group.prometheus.arn
   }
@@ -36,19 +37,20 @@ output "target_group_arns" {
 }
 
 output "arn_suffix" {
-  description = "How CloudWatch names the main load balancer."
+  description = "ARN suffix of the main load balancer, as in CloudWatch's dimension LoadBalancer."
   value       = aws_lb.main.arn_suffix
 }
 
 output "monitoring_arn_suffix" {
-  description = "How CloudWatch names the monitoring load balancer."
+  description = "ARN suffix of the monitoring load balancer, as in CloudWatch's dimension LoadBalancer."
   value       = aws_lb.monitoring.arn_suffix
 }
 
 output "target_group_arn_suffixes" {
-  description = "How CloudWatch names the target groups: validator, grafana, prometheus."
+  description = "ARN suffixes of the target groups, as in CloudWatch's dimension TargetGroup: validator, admin, grafana, prometheus."
   value = {
     validator  = aws_lb_target_group.validator.arn_suffix
+    admin      = aws_lb_target_group.admin.arn_suffix
     grafana    = aws_lb_target_group.grafana.arn_suffix
     prometheus = aws_lb_target_group.prometheus.arn_suffix
   }

@@ -98,11 +98,11 @@ locals {
   public_paths = {
     api = { priority = 40, paths = ["/", "/messages/*", "/health/*"] }
     # /static/ is what the pages look with.
-    pages = { priority = 41, paths = ["/docs/", "/schema/", "/static/*"] }
+    pages = { priority = 41, paths = ["/docs", "/docs/", "/schema", "/schema/", "/static/*"] }
   }
 
   operator_paths = {
     grafana = { priority = 20, path = "/grafana*", target_group_arn = aws_lb_target_group.grafana.arn }
-    admin   = { priority = 21, path = "/admin*", target_group_arn = aws_lb_target_group.validator.arn }
+    admin   = { priority = 21, path = "/admin*", target_group_arn = aws_lb_target_group.admin.arn }
   }
 }

@@ -18,6 +18,25 @@ resource "aws_lb_target_group" "validator" {
   }
 }
 
+resource "aws_lb_target_group" "admin" {
+  name                 = "${var.name}-admin"
+  vpc_id               = var.vpc_id
+  target_type          = "ip"
+  protocol             = "HTTP"
+  port                 = 8000
+  deregistration_delay = 25
+
+  # Liveness as well: without its database it is not ready, and a new task would not be either.
+  health_check {
+    path                = "/health/live"
+    matcher             = "200"
+    interval            = 10
+    timeout             = 5
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+}
+
 resource "aws_lb_target_group" "grafana" {
   name                 = "${var.name}-grafana"
   vpc_id               = var.vpc_id

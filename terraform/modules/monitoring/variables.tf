@@ -70,7 +70,7 @@ variable "config_bucket_name" {
 }
 
 variable "config_bucket_arn" {
-  description = "ARN of that bucket."
+  description = "ARN of the bucket with the configuration files."
   type        = string
 }
 
@@ -85,7 +85,7 @@ variable "uploader_metrics_port" {
 }
 
 variable "retention_days" {
-  description = "Days that Prometheus keeps metrics, as long as its task lives."
+  description = "Days that Prometheus keeps metrics; a new task begins without any."
   type        = number
   default     = 15
 
@@ -158,7 +158,7 @@ variable "log_retention_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

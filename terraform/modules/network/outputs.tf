@@ -12,7 +12,7 @@ output "public_subnet_ids" {
 }
 
 output "private_subnet_ids" {
-  description = "Ids of the subnets without one."
+  description = "Ids of the subnets without a route to the internet."
   value       = aws_subnet.private[*].id
 
   # Without its endpoints, a task in them cannot pull its image.

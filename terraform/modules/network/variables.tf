@@ -56,7 +56,7 @@ variable "log_retention_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

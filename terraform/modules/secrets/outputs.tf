@@ -4,7 +4,7 @@ output "parameter_names" {
 }
 
 output "parameter_arns" {
-  description = "ARNs of the same parameters."
+  description = "ARNs of the parameters: api_tokens, django_secret_key, grafana_admin_password."
   value = {
     for key, name in local.names : key => format(
       "arn:%s:ssm:%s:%s:parameter%s",

@@ -37,7 +37,7 @@ variable "grafana_admin_password_version" {
 }
 
 variable "existing_parameters" {
-  description = "Names of SecureStrings of yours to use instead of creating one."
+  description = "Names of existing SecureStrings to use instead of creating them."
   type = object({
     api_tokens             = optional(string)
     django_secret_key      = optional(string)

@@ -50,7 +50,7 @@ variable "containers" {
 }
 
 variable "volumes" {
-  description = "Names of empty volumes, which live as long as a task."
+  description = "Names of empty volumes, which last as long as the task."
   type        = set(string)
   default     = []
 }
@@ -68,7 +68,7 @@ variable "repository_arns" {
 }
 
 variable "cached_repository_arns" {
-  description = "ARNs of those of them that a pull-through cache fills, when it is asked for an image that it has not."
+  description = "Those of repository_arns that a pull-through cache fills on demand."
   type        = list(string)
   default     = []
 }
@@ -146,7 +146,7 @@ variable "namespace" {
 }
 
 variable "min_tasks" {
-  description = "Fewest tasks; 0 only with scaling by backlog."
+  description = "Minimum number of tasks; 0 only with backlog_scaling."
   type        = number
   default     = 1
 
@@ -157,7 +157,7 @@ variable "min_tasks" {
 }
 
 variable "max_tasks" {
-  description = "Most tasks."
+  description = "Maximum number of tasks."
   type        = number
   default     = 1
 
@@ -168,7 +168,7 @@ variable "max_tasks" {
 }
 
 variable "cpu_scaling_percent" {
-  description = "Average CPU in percent that scaling aims at; null for none."
+  description = "Target of scaling in percent of CPU; null for none."
   type        = number
   default     = null
 
@@ -179,7 +179,7 @@ variable "cpu_scaling_percent" {
 }
 
 variable "request_scaling" {
-  description = "Requests a minute and task that scaling aims at, and what CloudWatch calls load balancer and target group together; null for none."
+  description = "Target of scaling in requests per minute and task, and the ALB resource label of the target group; null for none."
   type = object({
     requests_per_minute = number
     resource_label      = string
@@ -188,7 +188,7 @@ variable "request_scaling" {
 }
 
 variable "backlog_scaling" {
-  description = "Messages in the queue for each task that scaling aims at, waiting or in flight, and the queue's name; null for none."
+  description = "Target of scaling in messages per task, waiting or in flight, and the queue's name; null for none."
   type = object({
     messages_per_task = number
     queue_name        = string
@@ -202,13 +202,13 @@ variable "backlog_scaling" {
 }
 
 variable "rollback_alarm_names" {
-  description = "Alarms that, too, roll a deployment back while it is under way."
+  description = "Alarms that roll back a deployment while it is under way."
   type        = list(string)
   default     = []
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

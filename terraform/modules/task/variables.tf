@@ -80,7 +80,7 @@ variable "containers" {
 }
 
 variable "volumes" {
-  description = "Names of empty volumes, which live as long as a task."
+  description = "Names of empty volumes, which last as long as the task."
   type        = set(string)
   default     = []
 }
@@ -98,7 +98,7 @@ variable "repository_arns" {
 }
 
 variable "cached_repository_arns" {
-  description = "ARNs of those of them that a pull-through cache fills, when it is asked for an image that it has not."
+  description = "Those of repository_arns that a pull-through cache fills on demand."
   type        = list(string)
   default     = []
 }
@@ -138,7 +138,7 @@ locals {
 }
 
 variable "permissions_boundary_arn" {
-  description = "ARN of a policy that bounds what each role of the environment may do, where the account demands one; null for none."
+  description = "ARN of the permissions boundary of every role, where the account demands one; null for none."
   type        = string
   default     = null
 }

@@ -29,6 +29,10 @@ mock_resource "aws_appautoscaling_policy" {
   defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:mock" }
 }
 
+mock_resource "aws_athena_workgroup" {
+  defaults = { arn = "arn:aws:athena:us-east-1:123456789012:workgroup/mock", id = "mock" }
+}
+
 mock_resource "aws_cloudwatch_event_rule" {
   defaults = { arn = "arn:aws:events:us-east-1:123456789012:rule/mock" }
 }
@@ -62,6 +66,10 @@ mock_resource "aws_ecs_task_definition" {
 
 mock_resource "aws_iam_openid_connect_provider" {
   defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
+}
+
+mock_resource "aws_iam_policy" {
+  defaults = { arn = "arn:aws:iam::123456789012:policy/mock" }
 }
 
 mock_resource "aws_iam_role" {

@@ -14,7 +14,7 @@ variables {
   cluster_name             = "cpsite-test"
   service_names            = { validator = "cpsite-test-validator", uploader = "cpsite-test-uploader" }
   database_identifier      = "cpsite-test"
-  monitoring_targets = {
+  required_targets = {
     prometheus = { load_balancer_arn_suffix = "app/monitoring/1", target_group_arn_suffix = "targetgroup/prometheus/1", description = "No alert goes off." }
     grafana    = { load_balancer_arn_suffix = "app/main/1", target_group_arn_suffix = "targetgroup/grafana/1", description = "No dashboards." }
   }
@@ -36,7 +36,7 @@ run "what_is_watched" {
         ],
         values(aws_cloudwatch_metric_alarm.cpu),
         values(aws_cloudwatch_metric_alarm.memory),
-        values(aws_cloudwatch_metric_alarm.monitoring_down),
+        values(aws_cloudwatch_metric_alarm.target_down),
       ) : "${alarm.metric_name} of ${join(" ", values(alarm.dimensions))} ${alarm.comparison_operator} ${alarm.threshold}"
       ]) == jsonencode([
       "ApproximateAgeOfOldestMessage of messages GreaterThanThreshold 600",
@@ -56,7 +56,7 @@ run "what_is_watched" {
   }
 
   assert {
-    condition     = alltrue([for alarm in concat([aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.validator_errors, aws_cloudwatch_metric_alarm.load_balancer_errors, aws_cloudwatch_metric_alarm.unhealthy_hosts, aws_cloudwatch_metric_alarm.database_storage, aws_cloudwatch_metric_alarm.database_connections], values(aws_cloudwatch_metric_alarm.cpu), values(aws_cloudwatch_metric_alarm.memory), values(aws_cloudwatch_metric_alarm.monitoring_down)) : jsonencode(alarm.alarm_actions) == jsonencode(["arn:aws:sns:us-east-1:123456789012:mock"]) && jsonencode(alarm.ok_actions) == jsonencode(alarm.alarm_actions)])
+    condition     = alltrue([for alarm in concat([aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.validator_errors, aws_cloudwatch_metric_alarm.load_balancer_errors, aws_cloudwatch_metric_alarm.unhealthy_hosts, aws_cloudwatch_metric_alarm.database_storage, aws_cloudwatch_metric_alarm.database_connections], values(aws_cloudwatch_metric_alarm.cpu), values(aws_cloudwatch_metric_alarm.memory), values(aws_cloudwatch_metric_alarm.target_down)) : jsonencode(alarm.alarm_actions) == jsonencode(["arn:aws:sns:us-east-1:123456789012:mock"]) && jsonencode(alarm.ok_actions) == jsonencode(alarm.alarm_actions)])
     error_message = "All go to the topic, and say when it is over."
   }
 }
@@ -65,7 +65,7 @@ run "a_dead_prometheus_is_noticed" {
   command = plan
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.monitoring_down : alarm.treat_missing_data == "breaching" && alarm.datapoints_to_alarm < alarm.evaluation_periods])
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.target_down : alarm.treat_missing_data == "breaching" && alarm.datapoints_to_alarm < alarm.evaluation_periods])
     error_message = "No target, no metric: that is the worst case, and not a quiet one. Nor is a task that starts and dies."
   }
 }

@@ -10,6 +10,12 @@ override_resource {
 }
 
 override_resource {
+  target          = aws_lb_target_group.admin
+  override_during = plan
+  values          = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/admin/1" }
+}
+
+override_resource {
   target          = aws_lb_target_group.grafana
   override_during = plan
   values          = { arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/grafana/1" }
@@ -73,10 +79,10 @@ run "rules_and_their_order" {
       ]) == jsonencode([
       { action = "404", paths = ["/metrics*"], priority = 10, sources = [] },
       { action = "grafana", paths = ["/grafana*"], priority = 20, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
-      { action = "validator", paths = ["/admin*"], priority = 21, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
+      { action = "admin", paths = ["/admin*"], priority = 21, sources = ["198.51.100.7/32", "203.0.113.0/24"] },
       { action = "403", paths = ["/admin*", "/grafana*"], priority = 30, sources = [] },
       { action = "validator", paths = ["/", "/health/*", "/messages/*"], priority = 40, sources = [] },
-      { action = "validator", paths = ["/docs/", "/schema/", "/static/*"], priority = 41, sources = [] },
+      { action = "validator", paths = ["/docs", "/docs/", "/schema", "/schema/", "/static/*"], priority = 41, sources = [] },
     ])
     error_message = "No metrics; Grafana and admin for operators, and for nobody else; then the API."
   }
@@ -167,7 +173,8 @@ run "target_groups" {
   command = plan
 
   assert {
-    condition = jsonencode([for group in [aws_lb_target_group.validator, aws_lb_target_group.grafana, aws_lb_target_group.prometheus] : [group.port, group.target_type, group.health_check[0].path]]) == jsonencode([
+    condition = jsonencode([for group in [aws_lb_target_group.validator, aws_lb_target_group.admin, aws_lb_target_group.grafana, aws_lb_target_group.prometheus] : [group.port, group.target_type, group.health_check[0].path]]) == jsonencode([
+      [8000, "ip", "/health/live"],
       [8000, "ip", "/health/live"],
       [3000, "ip", "/grafana/api/health"],
       [9090, "ip", "/-/healthy"],
@@ -176,7 +183,7 @@ run "target_groups" {
   }
 
   assert {
-    condition     = tonumber(aws_lb_target_group.validator.deregistration_delay) < 30
+    condition     = alltrue([for group in [aws_lb_target_group.validator, aws_lb_target_group.admin] : tonumber(group.deregistration_delay) < 30])
     error_message = "Targets are left before ECS kills."
   }
 }

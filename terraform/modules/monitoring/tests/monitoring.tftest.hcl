@@ -27,9 +27,9 @@ run "scrapes_all_tasks" {
 
   assert {
     condition = jsonencode([for job in yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs : [job.job_name, job.aws_sd_configs, job.relabel_configs] if can(job.aws_sd_configs)]) == jsonencode([
-      for service in ["validator", "uploader"] : [
+      for service in ["validator", "uploader", "admin"] : [
         service,
-        [{ clusters = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], port = { validator = 9100, uploader = 9101 }[service], refresh_interval = "30s", region = "us-east-1", role = "ecs" }],
+        [{ clusters = ["arn:aws:ecs:us-east-1:123456789012:cluster/cpsite-test"], port = { validator = 9100, admin = 9100, uploader = 9101 }[service], refresh_interval = "30s", region = "us-east-1", role = "ecs" }],
         [{ action = "keep", regex = "cpsite-test-${service};RUNNING", source_labels = ["__meta_ecs_service", "__meta_ecs_last_status"] }],
       ]
     ])
@@ -133,7 +133,7 @@ run "metrics_go_to_amazon_managed_prometheus" {
   }
 
   assert {
-    condition     = length(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs) == 4
+    condition     = length(yamldecode(aws_s3_object.config["prometheus/prometheus.yml"].content).scrape_configs) == 5
     error_message = "It scrapes as ever."
   }
 

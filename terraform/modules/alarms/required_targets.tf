@@ -1,8 +1,8 @@
 # Prometheus watches the services, and nothing else watches Prometheus: when it is gone, so are all of its alerts, in
 # silence. Alertmanager is an essential container of the same task: when it stops or hangs, ECS replaces the task, and
 # the target with it. Grafana is where people look once something has gone off.
-resource "aws_cloudwatch_metric_alarm" "monitoring_down" {
-  for_each = var.monitoring_targets
+resource "aws_cloudwatch_metric_alarm" "target_down" {
+  for_each = var.required_targets
 
   alarm_name        = "${var.name}-${each.key}-down"
   alarm_description = each.value.description
