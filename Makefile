@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring send trace objects test test-slow test-all coverage test-fast browser-test chaos lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring send trace objects query test test-slow test-all coverage test-fast interleavings browser-test chaos soak mutants lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,10 +30,15 @@ trace: $(VENV)/.base ## Print what happened to a message in `make run`; ID=… T
 objects: $(VENV)/.base ## List the objects that `make run` has stored
 	@$(BIN)/python -m cpsite.devstack objects
 
-test: $(VENV)/.dev ## Run all tests but those that are slow by nature; about three minutes
+# As it was typed: make would expand `$`, and the shell quotes.
+query: export override SQL := $(value SQL)
+query: $(VENV)/.base .venv-devstack/.query ## Ask the messages that `make run` has stored; SQL="select …" QUERY=--help
+	@exec $(BIN)/python -m cpsite.devstack query $(QUERY) "$$SQL"
+
+test: $(VENV)/.dev ## Run all tests but those that are slow by nature; about eight minutes
 	@$(BIN)/python -m tests.run quick
 
-test-slow: $(VENV)/.dev .venv-devstack/.installed .venv-clients/.installed ## Run those that `make test` leaves out
+test-slow: $(VENV)/.dev .venv-devstack/.query .venv-clients/.installed ## Run those that `make test` leaves out
 	@$(BIN)/python -m tests.run slow
 
 test-all: ## Run `make test` and `make test-slow`, with coverage
@@ -47,11 +52,20 @@ coverage: $(VENV)/.dev ## Report what COVERAGE=1 make test and test-slow have me
 test-fast: $(VENV)/.dev ## Run the tests that start no service processes; TESTS=directories
 	@$(BIN)/python -m tests.run fast $(TESTS)
 
+interleavings: $(VENV)/.dev ## Explore orders of events in the concurrent code, on SQLite and PostgreSQL; about 25 minutes; SEED=1
+	@INTERLEAVINGS=1 SEED=$(or $(SEED),1) $(BIN)/python -m tests.run interleavings
+
 browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory saves screenshots
 	$(BIN)/python -m pytest -q -n 2 tests/browser
 
 chaos: $(VENV)/.dev .venv-bench/.installed ## Cause failures under load, then check that nothing is lost; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)
+
+soak: $(VENV)/.dev ## Run the uploader while credentials, S3 and SQS fail in turn; 17 minutes; SECONDS=300 for each source
+	SOAK_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest -q -rP tests/end_to_end/test_soak.py
+
+mutants: $(VENV)/.mutants ## Change the code in small ways and see whether tests notice; long; MUTANTS=--help
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: $(VENV)/.dev ## Check style, formatting, allowed imports and missing migrations
 	$(BIN)/ruff check .
@@ -72,7 +86,7 @@ bench: $(VENV)/.base .venv-bench/.installed ## Compare with other implementation
 alerts-check: $(VENV)/.dev ## Test alerts and dashboards with the real Prometheus and Alertmanager
 	@for tool in prometheus promtool amtool; do command -v $$tool >/dev/null || { \
 		echo "$$tool is not installed. On Debian and Ubuntu: apt-get install --no-install-recommends prometheus prometheus-alertmanager" >&2; exit 1; }; done
-	CI=true $(BIN)/python -m pytest -q tests/monitoring
+	CI=true $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/monitoring
 
 # TERRAFORM=… can name a wrapper. With REQUIRE_PLAN=1 it is a failure if no plan can be made.
 terraform-check: $(VENV)/.dev .venv-checkov/.installed ## Check and test the infrastructure, without AWS; TERRAFORM=terraform
@@ -88,16 +102,17 @@ workflows-check: .venv-workflows/.installed ## Check workflows, the Dockerfile a
 audit: .venv-workflows/.installed ## Check the packages of production and of deployments for known vulnerabilities, at PyPI
 	@.venv-workflows/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/base.txt -r requirements/deploy.txt
 
-schema: $(VENV)/.dev ## Write the API's schema to docs/openapi.yaml
+schema: $(VENV)/.dev ## Write what follows from the contract: docs/openapi.yaml and terraform/contract.json
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@$(BIN)/python manage.py contract --file terraform/contract.json
 
 requirements: $(VENV)/.dev ## Compile requirements/*.in to pinned, hashed *.txt; UPGRADE=1 for new versions
-	cd requirements && for set in validator uploader base dev browser devstack bench checkov clients images deploy workflows; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
+	cd requirements && for set in validator uploader base devstack query dev browser mutants bench checkov clients images deploy workflows; do ../$(BIN)/uv pip compile --quiet --universal --no-strip-extras \
 		--python-version 3.11 --generate-hashes --custom-compile-command "make requirements" \
 		$(if $(UPGRADE),--upgrade) $$set.in --output-file $$set.txt || exit 1; done
 
 clean: ## Remove environments and caches, but not the data of `make run` in var/
-	rm -rf .venv .venv-devstack .venv-bench .venv-checkov .venv-clients .venv-images .venv-workflows bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-devstack .venv-bench .venv-checkov .venv-clients .venv-images .venv-workflows bench/peers/node_modules mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
 # Virtual environments. Each has a stamp file, so that it is updated when its requirements change.
 $(VENV)/bin/python:
@@ -119,6 +134,11 @@ $(VENV)/.browser: requirements/browser.txt $(VENV)/.dev
 	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/browser.txt
 	@touch $@
 
+$(VENV)/.mutants: requirements/mutants.txt $(VENV)/.dev
+	@echo "Installing into $(VENV) what changes the code …"
+	@$(BIN)/pip install $(PIP_FLAGS) -r requirements/mutants.txt
+	@touch $@
+
 # Makes the separate environment of the current target. $(1) says what it is for.
 define install
 @test -n "$(PYTHON)" || { echo "cpsite needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -129,6 +149,11 @@ endef
 
 .venv-devstack/.installed: requirements/devstack.txt
 	$(call install,the embedded AWS)
+	@touch $@
+
+.venv-devstack/.query: requirements/query.txt .venv-devstack/.installed
+	@echo "Installing DuckDB into $(@D) …"
+	@$(@D)/bin/pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
 .venv-clients/.installed: requirements/clients.txt

@@ -14,11 +14,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
     if UPLOADER_COMMANDS.intersection(sys.argv[1:2]):
         os.environ["CPSITE_SERVICE"] = "uploader"
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
     try:
         execute_from_command_line(sys.argv)
-    except EnvError as exc:
+    except (EnvError, ImproperlyConfigured) as exc:
         sys.exit(f"cpsite: configuration error: {exc}")
 
 

@@ -33,12 +33,15 @@ class Run:
 
 def _tasks(chosen: Arguments, running: Stack) -> Iterator[Task]:
     our_validators = [each for each in servers.VALIDATORS if each.is_ours]
-    uploaders = consumers.UPLOADERS
-    our_uploaders = [each for each in uploaders if each.is_ours]
+    our_uploaders = [each for each in consumers.UPLOADERS if each.is_ours]
+    validators = our_validators if chosen.skip_peers else servers.VALIDATORS
+    uploaders = our_uploaders if chosen.skip_peers else consumers.UPLOADERS
+    if chosen.before is not None:
+        validators, uploaders = [*validators, *servers.BEFORE], [*uploaders, *consumers.BEFORE]
     if "validator" in chosen.only:
         yield from servers.tasks(
             running,
-            our_validators if chosen.skip_peers else servers.VALIDATORS,
+            validators,
             rounds=chosen.rounds,
             concurrency=chosen.concurrency,
             requests=chosen.requests,
@@ -46,7 +49,7 @@ def _tasks(chosen: Arguments, running: Stack) -> Iterator[Task]:
     if "uploader" in chosen.only:
         yield from consumers.tasks(
             running,
-            our_uploaders if chosen.skip_peers else uploaders,
+            uploaders,
             rounds=chosen.rounds,
             messages=chosen.messages,
         )
@@ -70,7 +73,10 @@ def _measure(chosen: Arguments) -> int:
     environment.check()
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
         report("starting SQS, S3 and the database")
-        with stack.running(Path(scratch), chosen.ours, sqs_delay_ms=chosen.sqs_delay) as running:
+        starting = stack.running(
+            Path(scratch), chosen.ours, sqs_delay_ms=chosen.sqs_delay, before=chosen.before
+        )
+        with starting as running:
             for task in _tasks(chosen, running):
                 run.do(task)
             facts = output.facts(running)

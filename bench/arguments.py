@@ -24,6 +24,7 @@ _EPILOG: Final = """\
 examples:
   python -m bench --only validator --skip-peers --concurrency 64 --rounds 1
   python -m bench --only uploader --rounds 5 --ours UPLOADER_CONCURRENCY=32
+  git worktree add --detach ../before HEAD~1 && python -m bench --skip-peers --before ../before
   python -m bench --full --markdown --json numbers.json
 
 The load, the emulators and the measured processes share the machine's cores, and so does anything
@@ -44,6 +45,7 @@ class Arguments:
     ours: Mapping[str, str]
     sqs_delay: int
     skip_peers: bool
+    before: Path | None
     full: bool
     markdown: bool
     json: Path | None
@@ -117,6 +119,13 @@ def _add_extent(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="delay of each answer of SQS in milliseconds, as over a network (default: 0)",
     )
+    add(
+        "--before",
+        type=_checkout,
+        metavar="CHECKOUT",
+        help="also measure the services of another checkout in the same rounds, with the packages "
+        "of this one",
+    )
     add("--skip-peers", action="store_true", help="measure ours only")
     add("--full", action="store_true", help="also a backlog of 100,000 messages, once")
 
@@ -136,6 +145,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not name or not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _checkout(text: str) -> Path:
+    path = Path(text).resolve()
+    if not (path / "manage.py").exists():
+        raise argparse.ArgumentTypeError(f"{text!r} is no checkout: it has no manage.py")
+    return path
 
 
 def _positive(text: str) -> int:

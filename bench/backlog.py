@@ -53,6 +53,7 @@ def _envelopes(messages: int, length: int, manifest: Any) -> Iterator[str]:
     """Make the envelopes of new messages; write to the manifest what must be stored of each."""
     from kombu.messaging import Producer
 
+    from cpsite import json_text
     from cpsite.message import Message
     from cpsite.queue import connection
 
@@ -61,7 +62,8 @@ def _envelopes(messages: int, length: int, manifest: Any) -> Iterator[str]:
     channel.sqs = lambda queue=None: client  # noqa: ARG005 - Kombu's signature
     producer = Producer(channel, auto_declare=False)
     for number in range(messages):
-        message = Message.accept(client="bench", data=text.fields(number, length))
+        data = json_text.write(text.fields(number, length))
+        message = Message.accept(client="bench", data_text=data)
         body = message.encode()
         producer.publish(
             body, routing_key=connection.queue().name, serializer=connection.SERIALIZER

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,8 @@ class Uploader:
     name: str
     command: tuple[str | Path, ...]
     is_ours: bool = False
+    #: Ours, as it is in the checkout of --before.
+    is_before: bool = False
     in_batches: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +64,11 @@ UPLOADERS: Final = (
         name="sqs-consumer",
         command=(environment.node(), environment.PEERS / "sqs_consumer_uploader.mjs"),
     ),
+)
+
+
+BEFORE: Final = tuple(
+    replace(each, name=f"{each.name} before", is_before=True) for each in UPLOADERS if each.is_ours
 )
 
 
@@ -162,7 +169,7 @@ def measure(
             calls=calls_per_message(calls, stack.sqs.calls(), messages),
             puts=(stack.s3.puts() - puts) / messages,
             peak_mib=peak.mib,
-            is_ours=uploader.is_ours,
+            is_ours=uploader.is_ours and not uploader.is_before,
         )
         stored.check(stack.s3, worker.prefix, worker.manifest, in_batches=uploader.in_batches)
         return result
@@ -184,4 +191,5 @@ def _measure_round(
 ) -> Iterator[Result]:
     case = f"{backlog.messages:,} messages"
     report("uploader", title, uploader.name, case)
-    yield measure(uploader, stack, case, backlog, scenario="uploader")
+    own = stack.of(is_before=uploader.is_before)
+    yield measure(uploader, own, case, backlog, scenario="uploader")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import secrets
 import sys
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ PEER_PYTHON: Final = PEER_BIN / "python"
 
 REGION: Final = "us-east-1"
 ACCESS_KEY: Final = "test"
-TOKEN: Final = "bench-" + "t" * 32
+TOKEN: Final = secrets.token_hex(16)
 
 
 def node() -> Path:
@@ -38,6 +39,8 @@ def bare(scratch: Path) -> dict[str, str]:
     """Return the environment that every process needs. Its temporary directory is deleted later."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
+        # The peers know four fields, whatever this checkout's own contract is.
+        "CONTRACT_MODULE": "tests.contract",
         "TMPDIR": str(scratch),
         "PYTHONUNBUFFERED": "1",
         "NODE_ENV": "production",

@@ -34,7 +34,9 @@ def free_port() -> int:
     raise CannotMeasure("No port below 32000 is free.")
 
 
-def spawn(command: Command, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Command, environment: Mapping[str, str], log: Path, directory: Path = ROOT
+) -> subprocess.Popen[bytes]:
     """Start a command whose output is added to a file, in a session of its own.
 
     What it starts stays in its session, which is how all of it is found again.
@@ -42,7 +44,7 @@ def spawn(command: Command, environment: Mapping[str, str], log: Path) -> subpro
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own commands
             [str(part) for part in command],
-            cwd=ROOT,
+            cwd=directory,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -55,11 +57,16 @@ class Process:
     """A running command whose output goes to a file; leaving the context ends it."""
 
     def __init__(
-        self, name: str, command: Command, environment: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Command,
+        environment: Mapping[str, str],
+        log: Path,
+        directory: Path = ROOT,
     ) -> None:
         self.name = name
         self._log = log
-        self._popen = spawn(command, environment, log)
+        self._popen = spawn(command, environment, log, directory)
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +123,7 @@ def is_open(port: int) -> bool:
     return False
 
 
-def run(name: str, command: Command, environment: Mapping[str, str]) -> str:
+def run(name: str, command: Command, environment: Mapping[str, str], directory: Path = ROOT) -> str:
     """Run a command to its end and return what it printed.
 
     Raises CannotMeasure, with its errors, when it fails or takes longer than `_RUN_SECONDS`.
@@ -124,7 +131,7 @@ def run(name: str, command: Command, environment: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - our own commands
             [str(part) for part in command],
-            cwd=ROOT,
+            cwd=directory,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -8,7 +8,7 @@ such as our audit log.
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,8 @@ class Validator:
     name: str
     command: tuple[str | Path, ...]
     is_ours: bool = False
+    #: Ours, as it is in the checkout of --before.
+    is_before: bool = False
 
 
 VALIDATORS: Final = (
@@ -53,6 +55,11 @@ VALIDATORS: Final = (
         name="Fastify + SDK v3",
         command=(environment.node(), environment.PEERS / "fastify_validator.mjs"),
     ),
+)
+
+
+BEFORE: Final = tuple(
+    replace(each, name=f"{each.name} before", is_before=True) for each in VALIDATORS if each.is_ours
 )
 
 
@@ -111,7 +118,7 @@ def measure(server: Server, stack: Stack, case: str, work: Load, *, scenario: st
         p99_ms=outcome.p99_ms,
         calls=calls_per_message(calls, stack.sqs.calls(), work.requests),
         peak_mib=peak.mib,
-        is_ours=server.validator.is_ours,
+        is_ours=server.validator.is_ours and not server.validator.is_before,
     )
 
 
@@ -155,6 +162,7 @@ def _measure_round(
 ) -> Iterator[Result]:
     """Measure one validator with each concurrency, all after one start."""
     body = write_body(stack.scratch)
+    stack = stack.of(is_before=validator.is_before)
     with started(validator, stack) as server:
         for connections in concurrency:
             case = f"c={connections}"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +11,8 @@ from bench import emulators, environment
 from bench.emulators import S3, Database, Queue, Sqs
 from bench.processes import Process, free_port, run
 
-#: Python that runs our manage.py.
-MANAGE: Final = (environment.PYTHON, environment.ROOT / "manage.py")
+#: Python that runs the manage.py of the checkout in which it is started.
+MANAGE: Final = (environment.PYTHON, "manage.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,20 @@ class Stack:
     scratch: Path
     sqs: Sqs
     s3: S3
+    #: Of the checkout's services. Two checkouts share none: their migrations may differ.
     database: Database
     ours: Mapping[str, str]
+    #: Where the code of our services lies.
+    checkout: Path = environment.ROOT
+    #: The same emulators with the checkout that ours is compared with.
+    before: "Stack | None" = None
+
+    def of(self, *, is_before: bool) -> "Stack":
+        """Return the stack of a measured process: this one, or that of the checkout before."""
+        if not is_before:
+            return self
+        assert self.before is not None  # it is measured only where it was given
+        return self.before
 
     def environment(self, queue: Queue, *, port: int = 0, s3_prefix: str = "") -> dict[str, str]:
         """Return the environment of a measured process, ours or a peer, as in production."""
@@ -60,14 +72,16 @@ class Stack:
         )
 
     def start(self, name: str, command: tuple[str | Path, ...], env: Mapping[str, str]) -> Process:
-        """Start a measured process. All rounds of the same process share a log."""
+        """Start a measured process in its checkout. All rounds of one process share a log."""
         log = re.sub("[^a-z0-9]+", "-", name.lower())
-        return Process(name, command, env, self.scratch / f"{log}.log")
+        return Process(name, command, env, self.scratch / f"{log}.log", self.checkout)
 
 
 @contextmanager
-def running(scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int) -> Iterator[Stack]:
-    """Start the emulators and the database, and create the audit log's tables."""
+def running(
+    scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int, before: Path | None = None
+) -> Iterator[Stack]:
+    """Start the emulators and a database for each checkout, with the audit log's tables."""
     with ExitStack() as started:
         stack = Stack(
             scratch=scratch,
@@ -76,6 +90,16 @@ def running(scratch: Path, ours: Mapping[str, str], *, sqs_delay_ms: int) -> Ite
             database=started.enter_context(emulators.database(scratch)),
             ours=ours,
         )
-        bare = environment.bare(scratch) | {"DATABASE_URL": stack.database.url}
-        run("migrate", [*MANAGE, "migrate", "--verbosity", "0"], bare)
+        _migrate(stack)
+        if before is not None:
+            other = scratch / "before"
+            other.mkdir()
+            database = started.enter_context(emulators.database(other))
+            stack = replace(stack, before=replace(stack, database=database, checkout=before))
+            _migrate(stack.of(is_before=True))
         yield stack
+
+
+def _migrate(stack: Stack) -> None:
+    env = environment.bare(stack.scratch) | {"DATABASE_URL": stack.database.url}
+    run("migrate", [*MANAGE, "migrate", "--verbosity", "0"], env, stack.checkout)

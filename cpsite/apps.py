@@ -8,4 +8,10 @@ class CpsiteConfig(AppConfig):
     name = "cpsite"
 
     def ready(self) -> None:
-        register(checks.check_queue_url, checks.VALIDATOR, checks.UPLOADER, deploy=True)
+        for check in (
+            checks.check_queue_url,
+            checks.check_dead_letter_queue,
+            checks.check_queue_endpoint,
+            checks.check_profile,
+        ):
+            register(check, checks.VALIDATOR, checks.UPLOADER, deploy=True)

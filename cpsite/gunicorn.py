@@ -24,6 +24,7 @@ from environs import Env, EnvError, validate
 
 if TYPE_CHECKING:
     from cpsite.observability.resource_limits import Limits
+    from cpsite.web.in_flight import Service
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cpsite.settings")
 os.environ["CPSITE_SERVICE"] = "validator"
@@ -39,15 +40,23 @@ try:
     os.environ.setdefault("DATABASE_POOL_SIZE", "8")
     from django.conf import settings
 
+    from cpsite import listening
+
     env = Env()
-    bind = f"{env.str('HOST', '127.0.0.1')}:{env.int('PORT', 8000)}"  # HOST, PORT
+    host = env.str("HOST", "127.0.0.1")
+    bind = listening.address(host, env.int("PORT", 8000))  # HOST, PORT
+    listening.require("HOST", host)
+    listening.require("METRICS_HOST", settings.METRICS_HOST)
     # WEB_CONCURRENCY: processes, one for each vCPU. Only requests of the same process share a
     # batch, so batches are fullest with few processes that each serve many requests.
     workers = env.int("WEB_CONCURRENCY", 2, validate=[validate.Range(min=1)])
     # WEB_CONNECTIONS: concurrent connections of a process. Further clients wait to be accepted, and
-    # idle connections are closed to make room. This bounds the memory of the bodies that are being
-    # received: each takes a few times MAX_BODY_BYTES.
+    # idle connections are closed to make room.
     worker_connections = env.int("WEB_CONNECTIONS", 512, validate=[validate.Range(min=1)])
+    # MAX_HEADER_BYTES: bytes of one header with its name.
+    max_header_bytes = env.int(
+        "MAX_HEADER_BYTES", 16_384, validate=[validate.Range(min=1_024, max=65_536)]
+    )
     # gunicorn's own log lines get the same format as ours.
     logconfig_dict = settings.LOGGING
 except EnvError as exc:
@@ -69,16 +78,20 @@ timeout = 30
 graceful_timeout = 20
 limit_request_line = 2048
 limit_request_fields = 64
-# Bytes of one header field. Together these limits bound the memory that a connection can take
-# before its request is read.
-limit_request_field_size = 4096
+# All headers together may be twice as long as one (cpsite/web/request_head.py).
+limit_request_field_size = max_header_bytes
+# No header of a client becomes a variable of WSGI's, such as SCRIPT_NAME, or its scheme: by default
+# gunicorn lets peers on loopback set them. Django reads what proxies say (TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 # Nothing here uses gunicorn's control socket.
 control_socket_disable = True
 # A heartbeat file on a slow disk can stall a worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn makes it private
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
     """Load the application once for all workers; exit without a traceback if checks fail."""
     import gc
 
@@ -94,12 +107,13 @@ def on_starting(_server: Any) -> None:
     from cpsite import aws
     from cpsite.observability import processes
 
-    _limits()
+    _require_memory(server.cfg)
     with suppress(OSError):  # not Linux: there are no process metrics either
         processes.booted_at()
     # Import here, once, what the first request to each worker would otherwise import.
     get_resolver().url_patterns  # noqa: B018
-    aws.preload("sqs", *(["ssm"] if settings.API_TOKENS_PARAMETER else []))
+    reads_tokens = settings.SERVES_API and settings.API_TOKENS_PARAMETER
+    aws.preload("sqs", *(["ssm"] if reads_tokens else []))
     # Workers share the memory of what is loaded here until it is written to. A garbage collection
     # writes to every object that it examines, so freeze exempts these.
     gc.collect()
@@ -114,14 +128,46 @@ def _limits() -> "Limits":
     return resource_limits.find()
 
 
+def _service(cfg: Any) -> "Service":
+    """Return what the memory of the service depends on."""
+    from cpsite.web.in_flight import Service
+
+    return Service(
+        processes=cfg.workers,
+        connections=cfg.worker_connections,
+        header_bytes=cfg.limit_request_field_size,
+    )
+
+
+def _require_memory(cfg: Any) -> None:
+    """Exit with what to change if the service's memory is too small for its configuration."""
+    needed = _service(cfg).memory_needed(settings.MAX_BODY_BYTES)
+    if _limits().memory_bytes < needed:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)
+        sys.exit(
+            f"cpsite: configuration error: WEB_CONCURRENCY={cfg.workers}, "
+            f"WEB_CONNECTIONS={cfg.worker_connections} and MAX_BODY_BYTES="
+            f"{settings.MAX_BODY_BYTES} need {needed / 2**20:.0f} MiB of memory, and there are "
+            f"{_limits().memory_bytes / 2**20:.0f} (docs/scaling.md#memory)."
+        )
+
+
 def post_worker_init(worker: Any) -> None:
     """Open the metrics port, and warm up so that the first request is not slow."""
     from cpsite.observability import metrics
-    from validator import warm_up
+    from cpsite.web import in_flight
+    from cpsite.web.worker import WAITING_SHARE
 
-    service = metrics.Service("validator", _limits(), master=worker.ppid)
+    places = int(worker.cfg.worker_connections * WAITING_SHARE)
+    bytes_in_flight = _service(worker.cfg).limit(_limits().memory_bytes)
+    worker.in_flight = in_flight.InFlight(bytes_in_flight, places)
+    name = "validator" if settings.SERVES_API else "admin"
+    service = metrics.Service(name, _limits(), master=worker.ppid)
     metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT, service)
-    warm_up.warm_up()
+    if settings.SERVES_API:
+        from validator import warm_up
+
+        warm_up.warm_up()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:

@@ -3,15 +3,15 @@
 It travels as the JSON body of a Kombu message and is stored, byte for byte, as the S3 object.
 """
 
-import json
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from json.encoder import encode_basestring
+from typing import Any, Final, Self, cast
 
-#: The contract: exactly these fields, each a non-blank text.
-FIELD_NAMES = ("field1", "field2", "field3", "field4")
+from cpsite import json_text
+from cpsite.json_text import Document
 
 #: The name of a client, which owns a token. Anything else is refused, so untrusted text never
 #: reaches logs or labels.
@@ -20,7 +20,12 @@ CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What the stored object and the Kombu message declare.
 CONTENT_TYPE = "application/json"
 
-_KEYS = {"message_id", "accepted_at", "client", "data"}
+#: The name of a contract. It is a segment of a path and of an object's key, and a table's name.
+CONTRACT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
+
+_KEYS: Final = frozenset(("message_id", "accepted_at", "client", "data"))
+#: Keys of a message of the default contract, and of another.
+_SHAPES: Final = (_KEYS, _KEYS | {"contract"})
 
 
 class DecodeError(Exception):
@@ -35,36 +40,58 @@ class DecodeError(Exception):
         self.raw = raw
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Message:
     """One accepted message.
 
     `accepted_at` is in UTC and `client` is the name of the token's owner, never the token.
-    `data` maps field names to texts. Field names are not checked here: a message accepted under
-    an older contract must still be stored after a deploy has changed it.
+    `data_text` is a JSON object on one line, as the client has written it. Field names and kinds
+    are not checked here: a message accepted under an older contract must still be stored after a
+    deploy has changed it. `contract` is the contract's name, empty for the default one.
     """
 
     message_id: uuid.UUID
     accepted_at: datetime
     client: str
-    data: dict[str, str]
+    data_text: str = field(repr=False)
+    contract: str = ""
 
     @classmethod
-    def accept(cls, *, client: str, data: dict[str, str]) -> Self:
-        """Return a new message for data that has just been validated."""
-        return cls(message_id=uuid.uuid4(), accepted_at=datetime.now(UTC), client=client, data=data)
+    def accept(cls, *, client: str, data_text: str, contract: str = "") -> Self:
+        """Return a new message for data that has just been validated, as JSON."""
+        return cls(
+            message_id=uuid.uuid4(),
+            accepted_at=datetime.now(UTC),
+            client=client,
+            contract=contract,
+            data_text=json_text.one_line(data_text),
+        )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The values, read anew: integers are ints, other numbers `Number`s."""
+        return cast("dict[str, Any]", json_text.parse(self.data_text))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, in whatever spelling."""
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self._told() == other._told() and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self._told())
+
+    def _told(self) -> tuple[Any, ...]:
+        return self.message_id, self.accepted_at, self.client, self.contract
 
     def encode(self) -> str:
         """Return the message as one line of JSON; `decode` is its exact inverse."""
-        return json.dumps(
-            {
-                "message_id": str(self.message_id),
-                "accepted_at": self.accepted_at.isoformat(timespec="microseconds"),
-                "client": self.client,
-                "data": self.data,
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
+        client = encode_basestring(self.client)
+        contract = f'"contract":"{self.contract}",' if self.contract else ""
+        return (
+            f'{{"message_id":"{self.message_id}",'
+            f'"accepted_at":"{self.accepted_at.isoformat(timespec="microseconds")}",'
+            f'"client":{client},{contract}"data":{self.data_text}}}'
         )
 
     @classmethod
@@ -77,12 +104,13 @@ class Message:
             # Even if it is JSON: in a batch, each message is one line (uploader/layouts.py).
             raise DecodeError("more than one line", raw)
         try:
-            return cls(**_fields(json.loads(raw.decode("utf-8"))))
+            return cls(**_fields(json_text.parse(raw.decode("utf-8"))))
         except RecursionError as exc:
             raise DecodeError("nested too deeply", raw) from exc
         except (ValueError, OverflowError) as exc:
             # json and datetime quote the input in some of their texts: report only the class.
-            reason = str(exc) if type(exc) is _NotAMessage else type(exc).__name__
+            is_ours = isinstance(exc, _NotAMessage | json_text.Refused)
+            reason = str(exc) if is_ours else type(exc).__name__
             raise DecodeError(reason, raw) from exc
 
 
@@ -91,13 +119,15 @@ class _NotAMessage(ValueError):
 
 
 def _fields(document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict) or document.keys() != _KEYS:
+    if not isinstance(document, Document) or document.keys() not in _SHAPES:
         raise _NotAMessage("not an object with exactly the message's keys")
+    _require_object(document["data"])
     return {
         "message_id": uuid.UUID(_text(document["message_id"])),
         "accepted_at": _utc(_text(document["accepted_at"])),
         "client": _client(document["client"]),
-        "data": _texts(document["data"]),
+        "contract": _contract(document["contract"]) if "contract" in document else "",
+        "data_text": document.text_of("data"),
     }
 
 
@@ -116,10 +146,30 @@ def _client(value: object) -> str:
     return name
 
 
-def _texts(value: object) -> dict[str, str]:
+def _contract(value: object) -> str:
+    name = _text(value)
+    if not CONTRACT_NAME.fullmatch(name):
+        raise _NotAMessage("contract is not a contract's name")
+    return name
+
+
+def _require_object(value: object) -> None:
     if not isinstance(value, dict):
         raise _NotAMessage("data is not an object")
-    return {_text(name): _text(text) for name, text in value.items()}
+    for name, inner in value.items():
+        _text(name)
+        _require_storable(inner)
+
+
+def _require_storable(value: object) -> None:
+    """Raise an error for a text that UTF-8 cannot hold, at any depth."""
+    if isinstance(value, str):
+        _text(value)
+    elif isinstance(value, dict):
+        _require_object(value)
+    elif isinstance(value, list):
+        for inner in value:
+            _require_storable(inner)
 
 
 def _utc(value: str) -> datetime:

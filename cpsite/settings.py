@@ -46,6 +46,15 @@ CPSITE_SERVICE = env.str(
     "CPSITE_SERVICE", "", validate=[validate.OneOf(["", "validator", "uploader"])]
 )
 
+#: What the validator's process serves: the `api` for clients, the `admin` for operators, or `both`.
+#: Apart, each can have its own network and role, and the API's need read neither objects nor dead
+#: letters. Apps with tables are loaded in each, so that any of them can migrate.
+VALIDATOR_SERVES = env.str(
+    "VALIDATOR_SERVES", "both", validate=[validate.OneOf(["api", "admin", "both"])]
+)
+SERVES_API = VALIDATOR_SERVES != "admin"
+SERVES_ADMIN = VALIDATOR_SERVES != "api"
+
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -56,19 +65,23 @@ INSTALLED_APPS = [
 if CPSITE_SERVICE != "uploader":
     ROOT_URLCONF = "cpsite.urls"
     INSTALLED_APPS += [
-        "django.contrib.admin",
+        # The simple one loads no pages.
+        "django.contrib.admin" if SERVES_ADMIN else "django.contrib.admin.apps.SimpleAdminConfig",
         "django.contrib.sessions",
         "django.contrib.messages",
         "django.contrib.staticfiles",
         "django_prometheus",
-        "rest_framework",
-        "drf_spectacular",
-        # Swagger UI's files for /docs/.
-        "drf_spectacular_sidecar",
         # Counts wrong passwords.
         "axes",
         "validator",
     ]
+    if SERVES_API:
+        INSTALLED_APPS += [
+            "rest_framework",
+            "drf_spectacular",
+            # Swagger UI's files for /docs/.
+            "drf_spectacular_sidecar",
+        ]
 if CPSITE_SERVICE != "validator":
     INSTALLED_APPS += ["uploader"]
 
@@ -76,6 +89,8 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "cpsite.web.middleware.RequestIdMiddleware",
     "cpsite.web.middleware.ContentLengthMiddleware",
+    "validator.middleware.TransportMiddleware",
+    "cpsite.web.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Only the admin needs sessions, host checks, users and flash messages: the API skips them.
@@ -88,6 +103,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
+
+if not SERVES_ADMIN:
+    MIDDLEWARE = [name for name in MIDDLEWARE if "middleware.Admin" not in name]
 
 WSGI_APPLICATION = "cpsite.wsgi.application"
 TEMPLATES = [
@@ -105,6 +123,7 @@ TEMPLATES = [
         },
     },
 ]
+CSRF_FAILURE_VIEW = "cpsite.web.error_views.csrf_failure"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -114,6 +133,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+if CPSITE_SERVICE != "uploader":  # its image has no gevent, and nobody logs in there
+    PASSWORD_HASHERS = ["cpsite.web.password_hashing.PBKDF2AsidePasswordHasher"]
 AUTHENTICATION_BACKENDS = [
     # Refuses logins from an address that has sent too many wrong passwords.
     "axes.backends.AxesStandaloneBackend",
@@ -136,6 +157,11 @@ AXES_VERBOSE = False
 # axes' middleware is not needed: the login page itself answers a locked-out address
 # (cpsite/web/admin_login.py).
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
+if not SERVES_ADMIN:
+    # Django's admin asks for middleware that only its pages need.
+    SILENCED_SYSTEM_CHECKS += ["admin.E408", "admin.E409", "admin.E410"]
+# HSTS's includeSubDomains and preload are off unless asked for, below.
+SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -159,8 +185,9 @@ if HTTPS:
     # The load balancer's health checks come over plain HTTP, from the internal network.
     SECURE_REDIRECT_EXEMPT = [r"^health/"]
     SECURE_HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=_at_least(0))
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    # Both speak for other hosts than this one, so they are for the domain's owner to decide.
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("DJANGO_HSTS_INCLUDE_SUBDOMAINS", default=False)
+    SECURE_HSTS_PRELOAD = env.bool("DJANGO_HSTS_PRELOAD", default=False)
 X_FRAME_OPTIONS = "DENY"
 
 # --- Database: the audit log and the admin's users ------------------------------------------
@@ -222,6 +249,8 @@ SQS_DLQ_URL = env.str("SQS_DLQ_URL", "")
 #: it, and two attempts of its own.
 SQS_PUBLISH_TIMEOUT_SECONDS = env.float("SQS_PUBLISH_TIMEOUT_SECONDS", 8.0, validate=_at_least(2))
 S3_BUCKET = env.str("S3_BUCKET", "")
+#: The bucket's region, where it is not the queue's.
+S3_REGION = env.str("S3_REGION", "") or AWS_REGION
 S3_PREFIX = env.str(
     "S3_PREFIX",
     "messages/",
@@ -257,7 +286,7 @@ STORAGES: dict[str, dict[str, Any]] = {
             "BACKEND": "cpsite.storage.MessageS3Storage",
             "OPTIONS": {
                 "bucket_name": S3_BUCKET,
-                "region_name": AWS_REGION,
+                "region_name": S3_REGION,
                 # Seconds for which the admin's links to objects work.
                 "querystring_expire": 60,
                 "client_config": Config(
@@ -281,6 +310,8 @@ API_TOKENS_REFRESH_SECONDS = env.float("API_TOKENS_REFRESH_SECONDS", 60.0, valid
 #: Longest request body in bytes. SQS takes 1 MiB, and on the queue text grows up to three times
 #: (non-ASCII becomes \u escapes), so cpsite.E006 refuses more than a third of that.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", 327_680, validate=_at_least(1))
+#: Dotted name of the module that declares the contracts.
+CONTRACT_MODULE = env.str("CONTRACT_MODULE", "validator.contract") or "validator.contract"
 #: Longest field in characters (Unicode code points).
 MAX_FIELD_LENGTH = env.int("MAX_FIELD_LENGTH", 65_536, validate=_at_least(1))
 
@@ -328,6 +359,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Takes small JSON messages and stores each in S3, once and unchanged.",
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
+    "PREPROCESSING_HOOKS": ["validator.openapi.completion.without_slashless"],
     "POSTPROCESSING_HOOKS": ["validator.openapi.completion.complete"],
 }
 
@@ -358,9 +390,8 @@ UPLOADER_WAIT_SECONDS = env.int(
 UPLOADER_RETRY_SECONDS = env.int(
     "UPLOADER_RETRY_SECONDS", 30, validate=[validate.Range(min=0, max=900)]
 )
-UPLOADER_HEARTBEAT_FILE = Path(
-    env.str("UPLOADER_HEARTBEAT_FILE", "") or VAR_DIR / "uploader-heartbeat"
-)
+#: Empty: the file that uploader/liveness.py names.
+UPLOADER_HEARTBEAT_FILE = env.str("UPLOADER_HEARTBEAT_FILE", "")
 
 # --- Metrics and logs -----------------------------------------------------------------------
 
@@ -393,7 +424,8 @@ LOGGING: dict[str, Any] = {
             "class": "logging.StreamHandler",
             "formatter": LOG_FORMAT,
             "filters": ["request_id"],
-        }
+        },
+        "nowhere": {"class": "logging.NullHandler"},
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -401,10 +433,13 @@ LOGGING: dict[str, Any] = {
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
         # Drops lines such as "Unauthorized: /": our own log line and audit event record a refusal.
         "django.request": {"level": "ERROR", "filters": ["exceptions"]},
+        # It quotes the Host and Origin of strangers: cpsite/web/refusals.py logs what is refused.
+        "django.security": {"handlers": ["nowhere"], "propagate": False},
         # axes logs the user names that were typed, which may be passwords.
         "axes": {"level": "ERROR"},
         # At DEBUG these log request bodies and signatures: keep them quiet whatever LOG_LEVEL is.
-        "botocore": {"level": "WARNING"},
+        # It warns, with tracebacks, of each look-up of credentials that fails. Our own line does.
+        "botocore": {"level": "ERROR"},
         "boto3": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         # It warns of every retried connection; our own lines log the outcome.

@@ -1,22 +1,21 @@
-from django.contrib import admin
-from django.urls import include, path
+"""The paths of the validator's process, by what it serves (VALIDATOR_SERVES)."""
 
-from cpsite.web import admin_login, health
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, include, path
 
-admin.site.site_header = admin.site.site_title = "cpsite"
-# The sidebar would take a fifth of the width for three entries that the index has too.
-admin.site.enable_nav_sidebar = False
-admin.site.index_title = "Audit log, dead letters and users"
+from cpsite.web import health
 
 handler400 = "cpsite.web.error_views.bad_request"
 handler404 = "cpsite.web.error_views.page_not_found"
 handler500 = "cpsite.web.error_views.server_error"
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live),
+    path("health/live/", health.live),
     path("health/ready", health.ready),
-    # Before the admin's own login view, which this one calls.
-    path("admin/login/", admin_login.login),
-    path("admin/", admin.site.urls),
-    path("", include("validator.urls")),
+    path("health/ready/", health.ready),
 ]
+if settings.SERVES_ADMIN:
+    urlpatterns.append(path("admin/", include("cpsite.web.admin_urls")))
+if settings.SERVES_API:
+    urlpatterns.append(path("", include("validator.urls")))

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 import threading
 import time
@@ -24,12 +25,15 @@ from rest_framework.test import APIClient
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import AuditRecorder, recorder
 from cpsite.web.health import readiness
+from tests import logged
 from validator import idempotency, publisher, tokens
 
 # Machines are shared and noisy: no test may fail because one example took long.
 hypothesis.settings.register_profile("shared-machine", deadline=None)
 # HYPOTHESIS_PROFILE=thorough pytest tests/…/test_…_fuzz.py: some minutes each, now and then.
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=25_000)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=10_000)
+# For a second run of the same tests, under another Python.
+hypothesis.settings.register_profile("brief", deadline=None, max_examples=10)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared-machine"))
 
 #: Deliveries before moto moves a message to the dead-letter queue.
@@ -128,9 +132,20 @@ class Queue:
 
     def make_visible(self) -> None:
         """Let hidden messages come back now instead of after the visibility timeout."""
-        backend = sqs_backends["123456789012"]["us-east-1"]
-        for message in backend.queues[self.url.rpartition("/")[2]]._messages:
+        for message in self._messages():
             message.change_visibility(0)
+
+    def hidden_for(self) -> list[float]:
+        """Return for how many seconds SQS (moto) still hides each message."""
+        return [message.visible_at / 1000 - time.time() for message in self._messages()]
+
+    def deliveries(self) -> list[int]:
+        """Return how often each message was delivered."""
+        return [message.approximate_receive_count for message in self._messages()]
+
+    def _messages(self) -> list[Any]:
+        backend = sqs_backends["123456789012"]["us-east-1"]
+        return list(backend.queues[self.url.rpartition("/")[2]]._messages)
 
 
 @pytest.fixture
@@ -186,8 +201,10 @@ def bucket(aws_endpoint: str, settings: Any) -> Bucket:
 @pytest.fixture(autouse=True)
 def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What lives as long as a process must not travel from test to test."""
-    # Tests write the audit log themselves, in their own transaction.
+    # Tests write the audit log themselves, in their own transaction. A close without a thread would
+    # count as lost what they have not written yet.
     monkeypatch.setattr(AuditRecorder, "_start_thread", lambda self: None)
+    monkeypatch.setattr(AuditRecorder, "close", lambda self, timeout=0.0: None)
     cache.clear()
     tokens.store.cache_clear()
     publisher._breaker.cache_clear()
@@ -195,6 +212,16 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     readiness.forget()
     yield
     recorder._start_afresh()
+
+
+@pytest.fixture(autouse=True)
+def _events_have_known_names() -> Iterator[None]:
+    """Fail a test in which our code logs an event of another name than operators look for."""
+    events = logged.Events()
+    logging.getLogger().addHandler(events)
+    yield
+    logging.getLogger().removeHandler(events)
+    assert events.names <= logged.EVENTS
 
 
 @pytest.fixture

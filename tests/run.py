@@ -1,4 +1,4 @@
-"""`make test`, `make test-slow`, `make test-fast` and `make coverage`.
+"""`make test`, `make test-slow`, `make test-fast`, `make interleavings` and `make coverage`.
 
 The services end to end run on PostgreSQL, as in production; one server serves all of a run. Without
 PostgreSQL's binaries they run on SQLite and a line says so; in CI the binaries are required.
@@ -23,6 +23,7 @@ DATABASE = (
     "tests/cpsite/audit",
     "tests/validator/test_idempotency.py",
     "tests/cpsite/web/test_admin_login.py",
+    "tests/cpsite/web/test_admin_pages.py",
     "tests/pipelines/test_migrations.py",
 )
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -86,11 +87,26 @@ def fast(*paths: str) -> None:
     _pytest("without processes", "-m", "not end_to_end and not slow", *chosen)
 
 
+def interleavings() -> None:
+    """Run the long explorations: all on SQLite, those of SQL on PostgreSQL as well."""
+    _run("pytest", "-q", "tests/interleavings")
+    with _server() as url:
+        if url:
+            sql = "tests/interleavings/test_idempotency.py"
+            _run("pytest", "-q", sql, environment={"DATABASE_URL": url})
+
+
 def coverage() -> None:
     _run("coverage", "combine", "--quiet")
     _run("coverage", "report")
 
 
 if __name__ == "__main__":
-    commands = {"quick": quick, "slow": slow, "fast": fast, "coverage": coverage}
+    commands = {
+        "quick": quick,
+        "slow": slow,
+        "fast": fast,
+        "interleavings": interleavings,
+        "coverage": coverage,
+    }
     commands[sys.argv[1]](*sys.argv[2:])

@@ -17,6 +17,8 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "API_TOKENS": '{"alice": ["alice-token-1", "alice-token-2"], "bob": ["bob-token-1"]}',
     "DJANGO_SECRET_KEY": "tests-only-" + "x" * 50,
+    # Also for the processes that tests start.
+    "CONTRACT_MODULE": "tests.contract",
 }
 
 from cpsite.settings import *  # noqa: E402, F403
@@ -26,7 +28,11 @@ LOGGING["loggers"]["werkzeug"] = {"level": "WARNING"}  # noqa: F405
 
 _scratch = Path(tempfile.mkdtemp(prefix="cpsite-tests-"))
 STATIC_ROOT = _scratch
-UPLOADER_HEARTBEAT_FILE = _scratch / "heartbeat"
+# Whether or not `make run` has collected files in this checkout.
+WHITENOISE_USE_FINDERS = True
+# A file is looked for when it is asked for: the client of each test would look for all of them.
+WHITENOISE_AUTOREFRESH = True
+UPLOADER_HEARTBEAT_FILE = str(_scratch / "heartbeat")
 # No long polls: draining an empty queue must not take a second in each of many tests.
 UPLOADER_WAIT_SECONDS = 0
 # Slow on purpose in production, and tests log in often.

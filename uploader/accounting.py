@@ -34,6 +34,7 @@ def stored(part: Part, *, key: str, duration: float, log: bool) -> None:
             accepted_at=message.accepted_at,
             attempts=attempts,
             duration_ms=round(duration * 1000),
+            contract=message.contract or None,
         )
     )
     if log:
@@ -89,3 +90,8 @@ def failed(
             "retry_in_seconds": retry_in_seconds,
         },
     )
+
+
+def failed_again(message: Message | None) -> None:
+    """Count one more delivery of a message whose failure is in the audit log already."""
+    metrics.messages_total.labels("failed" if message else "undecodable").inc()

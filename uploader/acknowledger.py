@@ -13,10 +13,11 @@ from typing import Final
 
 from cpsite.aws import describe
 from cpsite.queue.batch import BATCH_ENTRIES
-from cpsite.queue.delivery import QUEUE_FAILURES
+from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
+from uploader.notices import Notices
 from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Acknowledger:
         self._receiver = receiver
         self._heartbeat = heartbeat
         self._done = done
+        self._notices = Notices(logger)
         self._waiting: deque[Part] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -69,6 +71,11 @@ class Acknowledger:
     def __len__(self) -> int:
         """Return how many messages wait to be deleted."""
         return len(self._waiting)
+
+    def deliveries(self) -> list[Delivery]:
+        """Return what is stored and waits to be deleted."""
+        with self._changed:
+            return [part.delivery for part in self._waiting]
 
     def close(self) -> None:
         """Delete the remaining messages, then return."""
@@ -116,10 +123,8 @@ class Acknowledger:
         for part, failure in zip(batch, outcomes, strict=True):
             if failure is not None:
                 metrics.acknowledge_failures_total.inc()
-                logger.warning(
+                self._notices.warning(
                     "acknowledge_failed",
-                    extra={
-                        "message_id": str(part.message.message_id),
-                        "error": describe(failure),
-                    },
+                    error=describe(failure),
+                    message_id=str(part.message.message_id),
                 )

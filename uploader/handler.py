@@ -5,15 +5,17 @@
   delivery counts towards maxReceiveCount, and an outage must not move good messages to the
   dead-letter queue.
 - This write fails while others succeed: the message is the cause. It is delayed, longer each time.
-- The storage refuses the object, or the message cannot be decoded (poison): SQS delivers it again
-  after a few seconds, so that it soon reaches the dead-letter queue.
+- The storage will never take this object, or the message cannot be decoded (poison): SQS delivers
+  it again after a few seconds, so that it soon reaches the dead-letter queue.
+
+`uploader/storage_errors.py` says which error is which.
 """
 
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,9 +29,10 @@ from uploader import accounting, metrics
 from uploader.backoff import pause_seconds
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batch, Part
+from uploader.notices import Notices
 from uploader.object_keys import object_key
 from uploader.receiver import Receiver
-from uploader.storage import is_refusal
+from uploader.storage_errors import Action, action
 from uploader.storage_outage import StorageOutage
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,10 @@ RETRY_SECONDS_MAX: Final = 900
 #: Seconds until SQS delivers a poison message again. SQS moves it to the dead-letter queue only
 #: after maxReceiveCount deliveries, so this is short.
 POISON_RETRY_SECONDS: Final = 5
+#: Longest delay, in seconds, of a poison message on a queue without a dead-letter queue.
+ENDLESS_RETRY_SECONDS_MAX: Final = 3600
+#: Poison messages of such a queue that a process remembers, so as to tell of each once.
+REMEMBERED: Final = 10_000
 
 # Kept, because a label lookup costs more than the observation itself.
 _SECONDS_OF_STORED: Final = metrics.upload_seconds.labels("stored")
@@ -71,7 +78,7 @@ class Handler:
 
     `store(key, body)` writes one object and returns when the storage has it. `acknowledge(part)`
     takes a stored message and deletes it later. With `log_each` every stored message has a log
-    line.
+    line. `has_dead_letters()` is false if the queue has no dead-letter queue.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Handler:
         heartbeat: Heartbeat,
         is_stopping: Callable[[], bool],
         log_each: bool,
+        has_dead_letters: Callable[[], bool] = lambda: True,
     ) -> None:
         self.counts = Counts()
         self.outage = StorageOutage()
@@ -92,6 +100,11 @@ class Handler:
         self._heartbeat = heartbeat
         self._is_stopping = is_stopping
         self._log_each = log_each
+        self._has_dead_letters = has_dead_letters
+        self._notices = Notices(logger)
+        #: SQS's ids of messages that keep coming back, oldest first.
+        self._left: OrderedDict[str, None] = OrderedDict()
+        self._remembering = threading.Lock()
         #: Whether SQS was unavailable during a stop.
         self._gave_up_releasing = False
 
@@ -120,15 +133,15 @@ class Handler:
         started, tries = time.monotonic(), 1
         with self._heartbeat.pulse("upload") as pulse:
             while (error := self._try_to_store(parts, key, body)) is not None:
-                if is_refusal(error):
+                if action(error) is Action.REFUSE:
                     self._refuse(parts, describe(error))
                     return
-                if tries >= TRIES and self.outage.has_stored_since(started):
+                enough = 1 if action(error) is Action.PUT_OFF else TRIES
+                if tries >= enough and self.outage.has_stored_since(started):
                     self._delay(parts, describe(error))
                     return
-                logger.warning(
-                    "write_failed",
-                    extra={"object_key": key, "error": describe(error), "tries": tries},
+                self._notices.warning(
+                    "write_failed", error=describe(error), object_key=key, tries=tries
                 )
                 pause = pause_seconds(tries)
                 if not self.outage.wait(pause, is_stopping=self._is_stopping, beat=pulse.beat):
@@ -154,33 +167,61 @@ class Handler:
             self._acknowledge(part)
             accounting.stored(part, key=key, duration=duration, log=self._log_each)
         if not self._log_each:
-            accounting.batch_stored(key=key, messages=len(parts), size=len(body), duration=duration)
+            # Messages, not deliveries: SQS may have delivered one twice.
+            messages = len({part.message.message_id for part in parts})
+            accounting.batch_stored(key=key, messages=messages, size=len(body), duration=duration)
         return None
 
     def _refuse(self, parts: Sequence[Part], reason: str) -> None:
         """Leave messages that the storage will never accept to the dead-letter queue."""
-        if self.outage.is_on:
-            # It refuses every object. The cause may be a bucket policy, which an operator can fix.
-            self._delay(parts, reason)
-            return
-        for part in parts:
-            self._account_failed(part.delivery, part.message, reason, POISON_RETRY_SECONDS)
-        self._change_visibility([part.delivery for part in parts], POISON_RETRY_SECONDS)
+        self._give_back(
+            {part.delivery: self._leave(part.delivery, part.message, reason) for part in parts}
+        )
+
+    def _leave(self, delivery: Delivery, message: Message | None, reason: str) -> int:
+        """Record a poison message; return the seconds until its next delivery."""
+        if self._has_dead_letters():
+            self._account_failed(delivery, message, reason, POISON_RETRY_SECONDS)
+            return POISON_RETRY_SECONDS
+        # It comes back until SQS drops it: ever more rarely, and only the first time is recorded.
+        doubled: int = POISON_RETRY_SECONDS * 2 ** min(delivery.attempts - 1, 20)
+        delay = min(doubled, ENDLESS_RETRY_SECONDS_MAX)
+        if self._remember(delivery.sqs_message_id):
+            self._account_failed(delivery, message, reason, delay)
+        else:
+            self.counts.add("failed")
+            accounting.failed_again(message)
+        return delay
+
+    def _remember(self, sqs_message_id: str) -> bool:
+        """Note that a message was left on such a queue. Return whether it is new."""
+        with self._remembering:
+            is_new = sqs_message_id not in self._left
+            self._left[sqs_message_id] = None
+            self._left.move_to_end(sqs_message_id)
+            if len(self._left) > REMEMBERED:
+                self._left.popitem(last=False)
+        return is_new
 
     def _delay(self, parts: Sequence[Part], reason: str) -> None:
         """Have SQS deliver messages again later. The delay grows with each delivery."""
-        delays: dict[int, list[Delivery]] = defaultdict(list)
+        delays = {}
         for part in parts:
-            delay = _retry_seconds(part.delivery)
-            delays[delay].append(part.delivery)
+            delays[part.delivery] = delay = _retry_seconds(part.delivery)
             self._account_failed(part.delivery, part.message, reason, delay)
-        for delay, deliveries in delays.items():
+        self._give_back(delays)
+
+    def _give_back(self, delays: Mapping[Delivery, int]) -> None:
+        """Have SQS deliver each again after its delay in seconds."""
+        together: dict[int, list[Delivery]] = defaultdict(list)
+        for delivery, delay in delays.items():
+            together[delay].append(delivery)
+        for delay, deliveries in together.items():
             self._change_visibility(deliveries, delay)
 
     def leave_undecodable(self, delivery: Delivery) -> None:
         """Leave a foreign message to the dead-letter queue."""
-        self._account_failed(delivery, None, "undecodable", POISON_RETRY_SECONDS)
-        self._change_visibility([delivery], POISON_RETRY_SECONDS)
+        self._give_back({delivery: self._leave(delivery, None, "undecodable")})
 
     def _leave_unexpectedly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -209,7 +250,7 @@ class Handler:
         except QUEUE_FAILURES as exc:
             # SQS delivers them again after the queue's visibility timeout.
             self._gave_up_releasing = self._is_stopping()
-            logger.warning("release_failed", extra={"error": describe(exc)})
+            self._notices.warning("release_failed", error=describe(exc))
 
 
 def _retry_seconds(delivery: Delivery) -> int:
@@ -221,10 +262,11 @@ def decode(delivery: Delivery) -> Part | None:
     """Return a delivery with its message, or None when the message is foreign."""
     if delivery.undecodable is not None:
         error = f"unreadable envelope ({delivery.undecodable})"
+    else:
+        try:
+            return Part(delivery, Message.decode(delivery.body))
+        except DecodeError as exc:
+            error = str(exc)
+    if delivery.attempts == 1:  # a later delivery is as foreign
         logger.warning("message_undecodable", extra={"error": error})
-        return None
-    try:
-        return Part(delivery, Message.decode(delivery.body))
-    except DecodeError as exc:
-        logger.warning("message_undecodable", extra={"error": str(exc)})
-        return None
+    return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from uploader import metrics
+from uploader.notices import Notices
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Heartbeat:
     def __init__(self, path: Path, *, stuck_seconds: float = STUCK_SECONDS) -> None:
         self._path = path
         self._stuck_seconds = stuck_seconds
+        self._notices = Notices(logger)
         self._pulses: dict[Pulse, None] = {}
         self._stuck: set[str] = set()
         self._stopped = threading.Event()
@@ -130,4 +132,4 @@ class Heartbeat:
             temporary.replace(self._path)
         except OSError as exc:
             # A full disk must not stop the worker; its health check will fail instead.
-            logger.warning("heartbeat_not_written", extra={"error": type(exc).__name__})
+            self._notices.warning("heartbeat_not_written", error=type(exc).__name__)

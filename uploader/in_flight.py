@@ -42,12 +42,17 @@ class InFlight:
             return list(self._calls)
 
     def add(self, delivery: Delivery, start: Callable[[], Future[None]] | None = None) -> None:
-        """Add a delivery and, if `start` is given, start the call that handles it."""
+        """Add a delivery and, if `start` is given, start the call that handles it.
+
+        Raises what `start` raises. The delivery is then in flight all the same.
+        """
         with self._changed:
-            # Started under the lock: the call must not remove the delivery before it is added.
-            self._calls[delivery] = start() if start else None
+            self._calls[delivery] = None
             self._bytes += len(delivery.body)
             metrics.in_flight.set(len(self._calls))
+            if start:
+                # Under the lock: the call must not remove the delivery before it is known.
+                self._calls[delivery] = start()
 
     def remove(self, deliveries: Sequence[Delivery]) -> None:
         """Remove deliveries that are stored or back on the queue."""

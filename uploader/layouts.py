@@ -2,7 +2,7 @@
 
 A batch is newline-delimited JSON, gzip-compressed. Each line is one message, byte for byte as it
 would be in an object of its own. Lines are in the order of acceptance, and all messages of a batch
-were accepted on the same day.
+are of one contract and were accepted on the same day.
 
 The key and the bytes of a batch follow from its messages, so storing the same batch again writes
 the same object. Redelivery can still duplicate lines: a worker may die, or SQS may not delete,
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 from cpsite.message import Message
@@ -61,14 +62,14 @@ class Batch:
         parts = self.ordered()
         lines = b"".join(part.delivery.body + b"\n" for part in parts)
         return (
-            batch_key(parts[0].message.accepted_at, (part.message.message_id for part in parts)),
+            batch_key([part.message for part in parts]),
             # No time in the gzip header, so that equal batches are equal objects.
             gzip.compress(lines, COMPRESSION_LEVEL, mtime=0),
         )
 
 
 class Batcher:
-    """Collects messages into batches, one for each day of acceptance. Thread-safe.
+    """Collects messages into batches, one for each contract and day of acceptance. Thread-safe.
 
     A batch is complete with `max_messages`, with `max_bytes` before compression, or when it has
     been open for `max_seconds`, whichever comes first.
@@ -78,34 +79,35 @@ class Batcher:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.max_seconds = max_seconds
-        self._open: dict[str, Batch] = {}
+        #: By contract and day.
+        self._open: dict[tuple[str, date], Batch] = {}
         self._lock = threading.Lock()
 
     def add(self, part: Part) -> list[Batch]:
         """Add a message; return the batches that it completes, if any."""
-        day = f"{part.message.accepted_at:%Y%m%d}"
+        group = (part.message.contract, part.message.accepted_at.date())
         complete = []
         with self._lock:
-            batch = self._open.get(day)
+            batch = self._open.get(group)
             if batch and batch.size + len(part.delivery.body) + 1 > self.max_bytes:
-                complete.append(self._open.pop(day))
+                complete.append(self._open.pop(group))
                 batch = None
             if batch is None:
-                batch = self._open[day] = Batch()
+                batch = self._open[group] = Batch()
             batch.add(part)
             if len(batch.parts) >= self.max_messages or batch.size >= self.max_bytes:
-                complete.append(self._open.pop(day))
+                complete.append(self._open.pop(group))
         return complete
 
     def due(self, now: float) -> list[Batch]:
         """Remove and return the batches that are due at `now` (monotonic clock)."""
         with self._lock:
-            days = [
-                day
-                for day, batch in self._open.items()
+            groups = [
+                group
+                for group, batch in self._open.items()
                 if now - batch.opened_at >= self.max_seconds
             ]
-            return [self._open.pop(day) for day in days]
+            return [self._open.pop(group) for group in groups]
 
     def take_all(self) -> Sequence[Batch]:
         """Remove and return all batches, complete or not."""

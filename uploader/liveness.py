@@ -30,6 +30,11 @@ class Verdict(NamedTuple):
     text: str
 
 
+def heartbeat_file(configured: str = "") -> Path:
+    """Return the heartbeat file: the value of UPLOADER_HEARTBEAT_FILE, or the default."""
+    return Path(configured or DEFAULT_FILE)
+
+
 def age(path: Path) -> float | None:
     """Return the seconds since the last heartbeat, or None when there is no valid one."""
     try:
@@ -62,7 +67,7 @@ def add_max_age(parser: argparse.ArgumentParser) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m uploader.liveness", description=HELP)
     add_max_age(parser)
-    path = Path(os.environ.get("UPLOADER_HEARTBEAT_FILE") or DEFAULT_FILE)
+    path = heartbeat_file(os.environ.get("UPLOADER_HEARTBEAT_FILE", ""))
     verdict = look(path, parser.parse_args().max_age)
     print(verdict.text, file=sys.stdout if verdict.is_alive else sys.stderr)
     return 0 if verdict.is_alive else 1

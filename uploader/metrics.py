@@ -24,6 +24,10 @@ acknowledge_failures_total = Counter(
     "uploader_acknowledge_failures_total",
     "Stored messages that SQS did not delete. Each is delivered again and stored unchanged.",
 )
+conflicting_messages_total = Counter(
+    "uploader_conflicting_messages_total",
+    "Messages stored with another content than was accepted or stored before, by the audit log.",
+)
 visibility_extensions_total = Counter(
     "uploader_visibility_extensions_total",
     "Messages hidden for longer after being in flight for half of the visibility timeout.",

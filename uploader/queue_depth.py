@@ -10,7 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from cpsite import aws
+from cpsite.aws import describe
 from uploader import metrics
+from uploader.notices import Notices
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -36,6 +38,7 @@ class QueueDepthSampler:
             "sqs",
             config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
         )
+        self._notices = Notices(logger)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
 
@@ -73,9 +76,7 @@ class QueueDepthSampler:
         try:
             answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=list(_STATES))
         except (ClientError, BotoCoreError, OSError) as exc:
-            logger.warning(
-                "queue_depth_unknown", extra={"queue": name, "error": type(exc).__name__}
-            )
+            self._notices.warning("queue_depth_unknown", error=describe(exc), queue=name)
             return {}
         # botocore takes a truncated answer for success, but it holds no attributes.
         return answer.get("Attributes", {})

@@ -1,8 +1,10 @@
 """Receives messages from SQS and acknowledges, hides or releases them."""
 
+import threading
 from collections.abc import Sequence
 
 from django.conf import settings
+from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer
 
 from cpsite.aws import QueueRefused
@@ -10,6 +12,7 @@ from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.client import Client
 from cpsite.queue.connection import consuming_connection, queue
 from cpsite.queue.delivery import Delivery
+from uploader.queue_settings import QueueAttributes
 
 
 class Receiver:
@@ -20,17 +23,26 @@ class Receiver:
             wait_time_seconds=settings.UPLOADER_WAIT_SECONDS, max_pool_connections=concurrency + 2
         )
         self._connection = connection
+        #: The queue's settings when they were last read, or None.
+        self.settings: QueueAttributes | None = None
+        # An extension under way would hide a message anew that is released meanwhile.
+        self._changing = threading.Lock()
         self._received: list[Delivery] = []
+        #: For how long the receive under way hides messages, or None if the queue says.
+        self._hidden_seconds: int | None = None
         self._channel = connection.channel()
         # Created before other threads need it: concurrent first calls would each create a client.
         self._channel.sqs(queue().name)
         self._consumer = Consumer(
             self._channel,
             queues=[queue()],
-            on_message=lambda message: self._received.append(Delivery(message)),
+            on_message=self._take,
             auto_declare=False,
         )
         self._consumer.consume()
+
+    def _take(self, message: KombuMessage) -> None:
+        self._received.append(Delivery(message, hidden_seconds=self._hidden_seconds))
 
     def receive(self, limit: int) -> list[Delivery]:
         """Wait up to UPLOADER_WAIT_SECONDS for messages; return at most `limit`, perhaps none.
@@ -38,6 +50,10 @@ class Receiver:
         Raises one of QUEUE_FAILURES.
         """
         self._channel.receive_limit = min(limit, BATCH_ENTRIES)
+        # Noted before the call: other settings may be read meanwhile.
+        self._hidden_seconds = self.settings.hidden_seconds if self.settings else None
+        options = {"VisibilityTimeout": self._hidden_seconds} if self._hidden_seconds else {}
+        self._client().receive_options = options
         self._received = []
         try:
             # One receive, no more: SQS waits for messages, so Kombu must not repeat it.
@@ -68,9 +84,22 @@ class Receiver:
         """
         for delivery in deliveries:
             self._forget(delivery)
-        for failure in self.change_visibility(deliveries, seconds=delay_seconds):
+            delivery.is_released = True
+        with self._changing:
+            outcomes = self.change_visibility(deliveries, seconds=delay_seconds)
+        for failure in outcomes:
             if failure is not None:
                 raise failure
+
+    def extend(self, deliveries: Sequence[Delivery], *, seconds: int) -> list[Exception | None]:
+        """Hide up to ten deliveries for so many seconds from now, but none that is released.
+
+        Return None or the error for each. Raises one of QUEUE_FAILURES when the call fails.
+        """
+        with self._changing:
+            held = [delivery for delivery in deliveries if not delivery.is_released]
+            outcomes = dict(zip(held, self.change_visibility(held, seconds=seconds), strict=True))
+        return [outcomes.get(delivery) for delivery in deliveries]
 
     def change_visibility(
         self, deliveries: Sequence[Delivery], *, seconds: int
@@ -87,8 +116,8 @@ class Receiver:
             )
         return outcomes
 
-    def attributes(self) -> dict[str, str]:
-        """Return the queue's VisibilityTimeout and, if it has one, its RedrivePolicy.
+    def read_settings(self) -> QueueAttributes:
+        """Read the queue's settings, use them for receives, and return them.
 
         Raises one of QUEUE_FAILURES.
         """
@@ -98,14 +127,17 @@ class Receiver:
         found: dict[str, str] | None = answer.get("Attributes")
         if found is None:  # a truncated answer, which botocore takes for success
             raise QueueRefused("NoAttributes", sender_fault=False)
-        return found
+        known = QueueAttributes.read(found)
+        self.use(known)
+        return known
 
-    def visibility_timeout(self) -> int:
-        """Return the queue's visibility timeout in seconds.
+    def use(self, known: QueueAttributes) -> None:
+        """Use the queue's settings. Receives then say themselves how long they hide messages.
 
-        Raises one of QUEUE_FAILURES.
+        Otherwise an operator who lowers the queue's timeout would shorten it for messages in flight
+        before we know.
         """
-        return int(self.attributes()["VisibilityTimeout"])
+        self.settings = known
 
     def _client(self) -> Client:
         client: Client = self._channel.sqs(queue().name)

@@ -22,7 +22,6 @@ class StorageOutage:
         self._changed = threading.Condition()
         self._failures = 0
         self._stored_at = float("-inf")
-        self._waiting = 0
 
     @property
     def failures(self) -> int:
@@ -48,8 +47,7 @@ class StorageOutage:
                 logger.warning("storage_is_back")
             self._failures = 0
             metrics.storage_available.set(1)
-            if self._waiting:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def failed(self) -> None:
         """Record a failed write."""
@@ -68,15 +66,11 @@ class StorageOutage:
         """
         started = time.monotonic()
         with self._changed:
-            self._waiting += 1
             is_outage = self.is_on
-            try:
-                while not is_stopping():
-                    beat()
-                    left = started + seconds - time.monotonic()
-                    if left <= 0 or (is_outage and self.has_stored_since(started)):
-                        return True
-                    self._changed.wait(min(left, NOTICE_SECONDS))
-                return False
-            finally:
-                self._waiting -= 1
+            while not is_stopping():
+                beat()
+                left = started + seconds - time.monotonic()
+                if left <= 0 or (is_outage and self.has_stored_since(started)):
+                    return True
+                self._changed.wait(min(left, NOTICE_SECONDS))
+            return False

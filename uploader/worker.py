@@ -23,6 +23,8 @@ from uploader.handler import Counts, Handler, decode
 from uploader.heartbeat import Heartbeat, Pulse
 from uploader.in_flight import InFlight
 from uploader.layouts import Batch, Batcher, Part
+from uploader.notices import Notices
+from uploader.queue_settings import QueueAttributes
 from uploader.receiver import Receiver
 from uploader.storage_outage import OUTAGE_FAILURES
 from uploader.visibility import VisibilityExtender
@@ -87,14 +89,33 @@ class Worker:
             heartbeat=heartbeat,
             is_stopping=lambda: self._stopping,
             log_each=batcher is None,
+            has_dead_letters=self._has_dead_letters,
         )
+        for another in more_receivers:
+            if receiver.settings:
+                another.use(receiver.settings)
+        self._notices = Notices(logger)
         self._visibility = VisibilityExtender(
-            receiver, in_flight=self._in_flight.deliveries, heartbeat=heartbeat
+            receiver, in_flight=self._hidden, heartbeat=heartbeat, known=self._use
         )
         self._finished = threading.Event()
         self._flushing = threading.Thread(
             target=self._flush_due_batches, name="batches", daemon=True
         )
+
+    def _hidden(self) -> list[Delivery]:
+        """Return what must stay hidden: what is in flight, or stored and not yet deleted."""
+        return list(
+            dict.fromkeys([*self._in_flight.deliveries(), *self._acknowledger.deliveries()])
+        )
+
+    def _use(self, known: QueueAttributes) -> None:
+        for receiver in self._receivers:
+            receiver.use(known)
+
+    def _has_dead_letters(self) -> bool:
+        known = self._receiver.settings
+        return known is None or known.max_receive_count is not None
 
     def stop(self) -> None:
         """Ask the worker to finish running uploads and to return.
@@ -214,9 +235,8 @@ class Worker:
         metrics.receives_total.labels("failed").inc()
         self._failed_receives += 1
         delay = pause_seconds(self._failed_receives)
-        logger.warning(
-            "receive_failed",
-            extra={"error": describe(exc), "retry_in_seconds": round(delay, 1)},
+        self._notices.warning(
+            "receive_failed", error=describe(exc), retry_in_seconds=round(delay, 1)
         )
         self._sleep(delay, pulse)
 
@@ -239,7 +259,11 @@ class Worker:
 
     def _submit(self, delivery: Delivery) -> None:
         if self._batcher is None:
-            self._in_flight.add(delivery, lambda: self._executor.submit(self._handle, delivery))
+            task = _Once(lambda: self._handle(delivery))
+            try:
+                self._in_flight.add(delivery, lambda: self._executor.submit(task))
+            except RuntimeError:
+                self._do_here(task)
         else:
             self._in_flight.add(delivery)
             self._add_to_batch(self._batcher, delivery)
@@ -248,19 +272,29 @@ class Worker:
         part = decode(delivery)
         if part is None:
             # In another thread, because it calls SQS.
-            self._executor.submit(self._handle_undecodable, delivery)
+            self._start(_Once(lambda: self._handle_undecodable(delivery)))
             return
         # The delivery holds the text already. Do not keep it twice while the batch fills.
-        slim = Part(delivery, replace(part.message, data={}))
+        slim = Part(delivery, replace(part.message, data_text=""))
         for batch in batcher.add(slim):
             self._submit_batch(batch)
 
     def _submit_batch(self, batch: Batch) -> None:
+        self._start(_Once(lambda: self._handle_batch(batch)))
+
+    def _start(self, task: "_Once") -> None:
         try:
-            self._executor.submit(self._handle_batch, batch)
-        except RuntimeError:  # no thread can be started, so use this one
-            logger.exception("upload_thread_not_started")
-            self._handle_batch(batch)
+            self._executor.submit(task)
+        except RuntimeError:
+            self._do_here(task)
+
+    def _do_here(self, task: "_Once") -> None:
+        """Do a task in this thread, because none can be started for it.
+
+        The executor has queued it all the same, and another of its threads may do it first.
+        """
+        self._notices.warning("upload_thread_not_started", error="RuntimeError")
+        task()
 
     def _flush_due_batches(self) -> None:
         """Submit batches that are due, until the worker has finished."""
@@ -309,6 +343,18 @@ class Worker:
         for receiver in self._receivers:
             receiver.close()
         self._heartbeat.stop()
+
+
+class _Once:
+    """A task that is done by whoever calls it first."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+        self._claim = threading.Lock()
+
+    def __call__(self) -> None:
+        if self._claim.acquire(blocking=False):
+            self._do()
 
 
 def _bounds(

@@ -34,6 +34,7 @@ def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms:
             payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
             accepted_at=message.accepted_at,
             duration_ms=duration_ms,
+            contract=message.contract or None,
         )
     )
     _log("message_accepted", message, duration_ms)
@@ -63,8 +64,12 @@ def refused(
     source_ip: str | None,
     duration_ms: int,
     message_id: UUID | None,
+    contract: str = "",
 ) -> None:
-    """Record a request that was not accepted. `message_id` is set if SQS may have its message."""
+    """Record a request that was not accepted. `message_id` is set if SQS may have its message.
+
+    `contract` is the name of the path's contract, empty for the default one.
+    """
     code, reason = INTERNAL_ERROR, INTERNAL_ERROR
     if isinstance(exc, APIException):
         code, reason = code_of(exc), reason_of(exc)
@@ -85,24 +90,26 @@ def refused(
         },
     )
     if not isinstance(exc, Throttled):
-        _record_refusal(reason, client, source_ip, duration_ms, message_id)
+        recorder.record(
+            AuditEvent(
+                kind=Kind.REFUSED,
+                message_id=message_id,
+                client=client,
+                source_ip=source_ip,
+                reason=reason,
+                duration_ms=duration_ms,
+                contract=contract or None,
+            )
+        )
 
 
 def status_refused(exc: APIException, *, source_ip: str | None, duration_ms: int) -> None:
     """Audit a refused `GET /messages/<id>/`, so that token guessing there is visible, too."""
-    _record_refusal(reason_of(exc), "", source_ip, duration_ms, None)
-
-
-def _record_refusal(
-    reason: str, client: str, source_ip: str | None, duration_ms: int, message_id: UUID | None
-) -> None:
     recorder.record(
         AuditEvent(
             kind=Kind.REFUSED,
-            message_id=message_id,
-            client=client,
             source_ip=source_ip,
-            reason=reason,
+            reason=reason_of(exc),
             duration_ms=duration_ms,
         )
     )

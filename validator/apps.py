@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import register
 
 
@@ -8,8 +9,18 @@ class ValidatorConfig(AppConfig):
     def ready(self) -> None:
         from cpsite import checks as shared
         from cpsite.web.health import readiness
-        from validator import checks, publisher, tokens
+        from validator import checks
 
-        for check in (checks.check_tokens, checks.check_secret_key, checks.check_body_limit):
+        for check in (
+            checks.check_tokens,
+            checks.check_contracts,
+            checks.check_secret_key,
+            checks.check_body_limit,
+        ):
             register(check, shared.VALIDATOR, deploy=True)
-        readiness.required |= {"tokens": tokens.check, "queue": publisher.check}
+        if settings.SERVES_API:
+            from validator import publisher, tokens
+
+            readiness.required |= {"tokens": tokens.check, "queue": publisher.check}
+        else:
+            readiness.needed.add("database")

@@ -5,12 +5,17 @@ belong to the same client.
 """
 
 from collections.abc import Mapping
+from typing import Any, Final
 
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from validator import metrics, tokens
+from validator import advice, metrics, tokens
 from validator.exceptions import NotAnObject, TokenCheckUnavailable, TokenMissing, TokenUnknown
+
+#: Which of the two tokens that a request may have.
+IN_HEADER: Final = " in the Authorization header"
+IN_BODY: Final = " in the body"
 
 
 def bearer_token(request: Request | HttpRequest) -> str | None:
@@ -19,10 +24,11 @@ def bearer_token(request: Request | HttpRequest) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def client_of(token: object) -> str:
+def client_of(token: object, place: str = "") -> str:
     """Return the name of the client that owns `token`, and count the result.
 
-    Raises TokenUnknown, also for a token that is not a string, and TokenCheckUnavailable.
+    `place` is for the text of the answer. Raises TokenUnknown, also for a token that is not a
+    string, and TokenCheckUnavailable.
     """
     try:
         owner = tokens.owner_of(token) if isinstance(token, str) else None
@@ -31,30 +37,49 @@ def client_of(token: object) -> str:
         raise TokenCheckUnavailable from exc
     if owner is None:
         metrics.tokens_total.labels("unknown").inc()
-        raise TokenUnknown
+        raise TokenUnknown(advice.on_unknown_token(token, place))
     metrics.tokens_total.labels("valid").inc()
     return owner
 
 
-def client_of_envelope(envelope: object, *, bearer_client: str) -> str:
+def client_of_envelope(
+    envelope: object, *, bearer_client: str, environ: Mapping[str, Any] | None = None
+) -> str:
     """Return the name of the client that sent `{"token": …, "data": …}`.
 
-    `bearer_client` is the client of the header's token, or empty. Raises NotAnObject, TokenMissing,
-    TokenUnknown or TokenCheckUnavailable.
+    A token that is null is no token: some libraries write null for what is not set.
+    `bearer_client` is the client of the header's token, or empty; `environ` is the WSGI
+    environment, for the text of the answer. Raises NotAnObject, TokenMissing, TokenUnknown or
+    TokenCheckUnavailable.
     """
     if not isinstance(envelope, Mapping):
-        raise NotAnObject
-    if "token" not in envelope:
+        raise NotAnObject(advice.on_wrong_body(envelope))
+    token = envelope.get("token")
+    if token is None:
         if not bearer_client:
-            raise missing()
+            raise missing(advice.on_missing_token(environ or {}, envelope))
         return bearer_client
-    client = client_of(envelope["token"])
-    if bearer_client not in {"", client}:
-        raise TokenUnknown
+    if not bearer_client:
+        return client_of(token)
+    return _second_client(token, bearer_client)
+
+
+def _second_client(token: object, bearer_client: str) -> str:
+    """Return the client of the body's token, which must be the one of the header's token."""
+    try:
+        client = client_of(token, IN_BODY)
+    except TokenUnknown as exc:
+        raise TokenUnknown(
+            f"{exc.detail} The one{IN_HEADER} is known: leave the one{IN_BODY} out."
+        ) from exc
+    if client != bearer_client:
+        raise TokenUnknown(
+            f"The token{IN_BODY} and the one{IN_HEADER} are of different clients: send one of them."
+        )
     return client
 
 
-def missing(detail: str | None = None) -> TokenMissing:
+def missing(detail: str) -> TokenMissing:
     """Count a request without a token, and return the exception to raise."""
     metrics.tokens_total.labels("missing").inc()
     return TokenMissing(detail)

@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from cpsite.queue.client import MESSAGE_BYTES
-from validator.tokens import InvalidTokens, parse_tokens
+from validator.contracts import ContractInvalid, contracts
+from validator.tokens import InvalidTokens, parse_clients
 
 #: Bytes reserved for the envelope around a message on the queue; about 400 were measured.
 _ENVELOPE_BYTES: Final = 2_048
@@ -17,7 +18,9 @@ _GROWTH: Final = 3
 
 
 def check_tokens(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
-    """cpsite.E001, E002: tokens must be configured in one place and be valid."""
+    """cpsite.E001, E002: the API's tokens must be configured in one place and be valid."""
+    if not settings.SERVES_API:
+        return []
     if bool(settings.API_TOKENS) == bool(settings.API_TOKENS_PARAMETER):
         problem = "Both are set" if settings.API_TOKENS else "No API token is configured"
         return [
@@ -30,16 +33,46 @@ def check_tokens(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[Chec
             )
         ]
     try:
-        if settings.API_TOKENS:
-            parse_tokens(settings.API_TOKENS)
+        clients = parse_clients(settings.API_TOKENS) if settings.API_TOKENS else {}
     except InvalidTokens as exc:
         return [Error(f"API_TOKENS is not valid: {exc}.", id="cpsite.E002")]
+    known = _contract_names()
+    return [
+        Error(
+            f"API_TOKENS binds client {name} to contracts that do not exist.",
+            hint=f"There are: {', '.join(sorted(known))}.",
+            id="cpsite.E002",
+        )
+        for name, client in clients.items()
+        if known and client.contracts and not client.contracts <= known
+    ]
+
+
+def _contract_names() -> set[str]:
+    """Return the names of the contracts, or nothing if they are not valid (cpsite.E013)."""
+    try:
+        return {contract.name for contract in contracts()}
+    except ContractInvalid:
+        return set()
+
+
+def check_contracts(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
+    """cpsite.E013: CONTRACT_MODULE must declare contracts that can be enforced."""
+    if not settings.SERVES_API:
+        return []
+    try:
+        contracts()
+    except ContractInvalid as exc:
+        hint = "docs/changing-the-contract.md says what a contract may have."
+        return [Error(f"The contract is not valid: {exc}.", hint=hint, id="cpsite.E013")]
     return []
 
 
 def check_secret_key(app_configs: Sequence[Any] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001
     """cpsite.E005: all workers and tasks must share one key, or admin sessions break."""
-    if settings.DEBUG or not settings.SECRET_KEY.startswith("django-insecure-"):
+    if settings.DEBUG or not settings.SERVES_ADMIN:
+        return []
+    if not settings.SECRET_KEY.startswith("django-insecure-"):
         return []
     return [
         Error(

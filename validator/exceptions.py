@@ -9,13 +9,16 @@ change.
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from django.http import HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
+from cpsite.message import CONTENT_TYPE
 from cpsite.web import fallback_answers
+from validator import advice
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +28,21 @@ RETRY_AFTER_SECONDS: Final = 5
 CONTRACT_BROKEN: Final = "contract_broken"
 INTERNAL_ERROR: Final = fallback_answers.INTERNAL_ERROR["code"]
 
-#: Codes of errors of a field, from DRF and from `validator/serializers.py`.
+#: Codes of errors of a field, of whatever kind (`validator/fields.py`).
 FIELD_CODES: Final = (
     "required",
     "null",
     "invalid",
     "blank",
+    "min_length",
     "max_length",
+    "pattern",
+    "min_value",
+    "max_value",
+    "max_digits",
+    "max_decimal_places",
+    "max_whole_digits",
+    "invalid_choice",
     "null_characters_not_allowed",
     "surrogate_characters_not_allowed",
     "unknown",
@@ -51,12 +62,12 @@ class Unauthorized(exceptions.APIException):
 class TokenMissing(Unauthorized):
     """Neither the body nor the Authorization header holds a token."""
 
-    default_detail = "A token is required, in the body or as a Bearer token."
+    default_detail = f"A token is required: {advice.SEND_TOKEN}."
     default_code = "token_missing"
 
 
 class TokenUnknown(Unauthorized):
-    """The token is unknown or not a string, or body and header name different clients."""
+    """A token is unknown or not a string, or body and header name different clients."""
 
     default_detail = "The token is not known."
     default_code = "token_unknown"
@@ -88,6 +99,60 @@ class LengthRequired(exceptions.APIException):
     default_code = "length_required"
 
 
+class HttpsRequired(exceptions.PermissionDenied):
+    """The request came over http, with its token, and DJANGO_HTTPS is set."""
+
+    default_detail = (
+        "This service takes requests over HTTPS only, and this one came over http. Nothing was "
+        "stored. Use an address that begins with https://, and replace the token: it was sent "
+        "unencrypted."
+    )
+    default_code = "https_required"
+
+
+class ContractNotAllowed(exceptions.PermissionDenied):
+    """The token's client is bound to other contracts (docs/changing-the-contract.md)."""
+
+    default_code = "contract_not_allowed"
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        names = ", ".join(sorted(allowed)) or "none of them"
+        super().__init__(f"This client may not send messages of this contract, but of: {names}.")
+
+
+class NotAcceptable(exceptions.NotAcceptable):
+    """The Accept header allows none of the media types that the path can return."""
+
+    def __init__(self, media_types: Iterable[str] = (CONTENT_TYPE,)) -> None:
+        super().__init__(
+            f"The Accept header does not allow what this path returns: {', '.join(media_types)}."
+        )
+
+
+class ContentTypeUnsupported(exceptions.UnsupportedMediaType):
+    """The body is not declared as JSON."""
+
+    def __init__(self, content_type: str = "") -> None:
+        problem = "The Content-Type is not JSON" if content_type else "There is no Content-Type"
+        super().__init__(content_type, f'{problem}: send "Content-Type: {CONTENT_TYPE}".')
+
+
+class ContentEncodingUnsupported(exceptions.UnsupportedMediaType):
+    """The body is compressed, or says so.
+
+    A compressed body would need a second limit, for what it expands to, and its digest and its
+    bytes would no longer be what the client sent.
+    """
+
+    #: RFC 9110, section 12.5.3.
+    headers: Final = {"Accept-Encoding": "identity"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "", "The header Content-Encoding is not supported: send the body uncompressed."
+        )
+
+
 class MalformedJSON(exceptions.ParseError):
     default_detail = "The body is not valid JSON."
     default_code = "malformed_json"
@@ -106,8 +171,18 @@ class ServiceUnavailable(exceptions.APIException):
 
 
 class QueueUnavailable(ServiceUnavailable):
+    """There is no confirmation. SQS may have the message all the same."""
+
     default_detail = "The queue did not confirm the message. Send it again."
     default_code = "queue_unavailable"
+
+
+class QueueNotAsked(QueueUnavailable):
+    """The message was never sent, so SQS cannot have it."""
+
+
+#: With these, the message never reached SQS.
+NEVER_SENT: Final = (MessageTooLarge, QueueNotAsked)
 
 
 class TokenCheckUnavailable(ServiceUnavailable):
@@ -116,7 +191,9 @@ class TokenCheckUnavailable(ServiceUnavailable):
 
 
 class IdempotencyKeyInvalid(exceptions.ParseError):
-    default_detail = "The Idempotency-Key is not 1 to 255 printable ASCII characters."
+    default_detail = (
+        "The Idempotency-Key is not 1 to 255 printable ASCII characters without a comma, sent once."
+    )
     default_code = "idempotency_key_invalid"
 
 
@@ -124,7 +201,7 @@ class IdempotencyKeyReused(exceptions.APIException):
     """The key was used for other data. To send this data, the client needs another key."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
-    default_detail = "The Idempotency-Key was sent before, with other data."
+    default_detail = "The Idempotency-Key was sent before, with other data. Use a new key for this."
     default_code = "idempotency_key_reused"
 
 
@@ -152,12 +229,14 @@ REFUSALS: Final[tuple[type[exceptions.APIException], ...]] = (
     IdempotencyKeyInvalid,
     TokenMissing,
     TokenUnknown,
-    exceptions.NotAcceptable,
+    HttpsRequired,
+    ContractNotAllowed,
+    NotAcceptable,
     IdempotencyInProgress,
     LengthRequired,
     BodyTooLarge,
     MessageTooLarge,
-    exceptions.UnsupportedMediaType,
+    ContentTypeUnsupported,
     IdempotencyKeyReused,
     exceptions.Throttled,
     QueueUnavailable,
@@ -176,6 +255,11 @@ def exception_handler(exc: Exception, _context: Mapping[str, Any]) -> Response:
     return Response(body(exc), status=exc.status_code, headers=_headers(exc))
 
 
+def answer_to(exc: exceptions.APIException) -> HttpResponse:
+    """Return the error answer to `exc` where no view answers."""
+    return JsonResponse(body(exc), status=exc.status_code, headers=_headers(exc))
+
+
 def code_of(exc: exceptions.APIException) -> str:
     """Return the stable code of the answer to `exc`."""
     if isinstance(exc, exceptions.ValidationError):
@@ -190,8 +274,8 @@ def reason_of(exc: exceptions.APIException) -> str:
     """
     if not isinstance(exc, exceptions.ValidationError):
         return code_of(exc)
-    first = next(_field_errors(exc.detail))
-    return f"{REASON_OF_FIELD}{first[1][0]['code']}"
+    first = next(_field_errors(exc.detail), None)
+    return f"{REASON_OF_FIELD}{first[1][0]['code'] if first else 'invalid'}"
 
 
 def body(exc: exceptions.APIException) -> dict[str, Any]:
@@ -209,16 +293,25 @@ def _field_errors(detail: Any, path: str = "") -> Iterator[tuple[str, list[dict[
     """Yield DRF's nested errors by flat names such as `data.field1`."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
-            printable = _printable(name)
+            printable = _printable(str(name))
             below = f"{path}.{printable}" if path else printable
             yield from _field_errors(inner, path if _is_of_whole_object(name, inner) else below)
+    elif found := [error for error in detail if isinstance(error, exceptions.ErrorDetail)]:
+        yield path, [{"code": _field_code(error), "detail": str(error)} for error in found]
     else:
-        yield path, [{"code": str(error.code), "detail": str(error)} for error in detail]
+        # A contract's own `validate` may raise DRF's errors of a list: a mapping for each item.
+        for position, inner in enumerate(detail):
+            yield from _field_errors(inner, f"{path}.{position}")
+
+
+def _field_code(error: exceptions.ErrorDetail) -> str:
+    """Return an error's code. A contract's own `validate` may have raised any: it is `invalid`."""
+    return error.code if error.code in FIELD_CODES else "invalid"
 
 
 def _is_of_whole_object(name: str, found: Any) -> bool:
     """Return whether `name` is DRF's key for errors of the whole object, not a client's field."""
-    return name == "non_field_errors" and found[0].code != "unknown"
+    return name == "non_field_errors" and getattr(found[0], "code", "") != "unknown"
 
 
 def _printable(name: str) -> str:
@@ -227,7 +320,7 @@ def _printable(name: str) -> str:
 
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:
-    headers = {}
+    headers = dict(getattr(exc, "headers", {}))
     if auth_header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = auth_header
     if wait := getattr(exc, "wait", None):

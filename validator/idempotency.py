@@ -24,7 +24,9 @@ from typing import Any, Final, TypeVar
 import django.db
 from django.conf import settings
 from django.db import IntegrityError, connection
+from django.db.models import QuerySet
 
+from cpsite.json_text import Number
 from cpsite.message import Message
 from validator.circuit_breaker import CircuitBreaker
 from validator.exceptions import (
@@ -39,8 +41,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Printable ASCII, bare or as the quoted string of the draft (RFC 8941, section 3.3.3).
-_KEY: Final = re.compile(r'("?)([\x21\x23-\x7e]{1,255})\1')
+#: Printable ASCII, bare or as the quoted string of the draft (RFC 8941, section 3.3.3). No comma:
+#: servers and proxies join two headers of a name by one (RFC 9110, section 5.3).
+_KEY: Final = re.compile(r'("?)([\x21\x23-\x2b\x2d-\x7e]{1,255})\1')
 #: Seconds between the longest publish and the expiry of a claim.
 _MARGIN_SECONDS: Final = 5.0
 #: Longest duration, in seconds, of a trial call to the database (see `CircuitBreaker`).
@@ -73,6 +76,9 @@ class Claim:
     message: Message
     #: True when SQS already has the message, from an earlier request.
     is_repeat: bool = False
+    #: When this request gave the key to its own message (monotonic clock). None if the message is
+    #: an earlier request's, which may have sent it, or may be another request's by now.
+    given_at: float | None = None
 
     def confirm(self) -> None:
         """Record that SQS has the message."""
@@ -82,19 +88,40 @@ class Claim:
         """End the claim, so that the next request with the key can retry at once."""
         self._update(claimed_until=in_seconds(0))
 
+    def free(self) -> None:
+        """End the claim of a message that was not sent, so that its key may stand for another one.
+
+        If an earlier request may have sent the message, its key stays.
+        """
+        if self.given_at is None:
+            self.release()
+            return
+        # Not if another request has taken the claim over: its claim ends later than ours can.
+        left = _claim_seconds() - (time.monotonic() - self.given_at)
+        ours = {"is_queued": False, "claimed_until__lte": in_seconds(left)}
+        self._write(lambda record: record.filter(**ours).delete())
+
     def _update(self, **changes: object) -> None:
-        """Update the record. A failure is only logged, because the claim expires by itself."""
-        records = IdempotencyRecord.objects.filter(
+        self._write(lambda record: record.update(**changes))
+
+    def _write(self, write: Callable[[QuerySet[IdempotencyRecord]], object]) -> None:
+        """Change the record. A failure is only logged, because the claim expires by itself."""
+        record = IdempotencyRecord.objects.filter(
             # The id is not enough: once the key has expired, it may belong to another message.
             id=self.record_id,
             message_id=self.message.message_id,
         )
         try:
-            _query(lambda: records.update(**changes))
+            _query(lambda: write(record))
         except IdempotencyUnavailable:
             logger.warning(
                 "idempotency_not_noted", extra={"message_id": str(self.message.message_id)}
             )
+
+
+def _claim_seconds() -> float:
+    """Return for how long a request has a key to itself, in seconds."""
+    return float(settings.SQS_PUBLISH_TIMEOUT_SECONDS) + _MARGIN_SECONDS
 
 
 def claim(key: str, message: Message) -> Claim:
@@ -106,12 +133,22 @@ def claim(key: str, message: Message) -> Claim:
     pruner.prune_aside()
     values = _values(key, message)
     for _ in range(_ATTEMPTS):
+        asked_at = time.monotonic()
         found = _query(lambda: _insert(values) or _find(values))
         if isinstance(found, int):
-            return Claim(found, message)
+            return Claim(found, message, given_at=_given_at(asked_at))
         if found is not None and (claimed := _settle(found, values, message)):
             return claimed
     raise IdempotencyInProgress
+
+
+def _given_at(asked_at: float) -> float | None:
+    """Return when a key that was asked for then was given to our message, at the latest.
+
+    None if it was so long ago that the claim may be another request's by now.
+    """
+    now = time.monotonic()
+    return now if now - asked_at < _claim_seconds() else None
 
 
 def _values(key: str, message: Message) -> dict[str, Any]:
@@ -119,13 +156,24 @@ def _values(key: str, message: Message) -> dict[str, Any]:
     return {
         "client": message.client,
         "key_sha256": sha256(key.encode()).hexdigest(),
-        "data_sha256": sha256(json.dumps(message.data, sort_keys=True).encode()).hexdigest(),
+        "data_sha256": _digest(message),
         "message_id": message.message_id,
         "accepted_at": message.accepted_at,
         "is_queued": False,
-        "claimed_until": in_seconds(settings.SQS_PUBLISH_TIMEOUT_SECONDS + _MARGIN_SECONDS),
-        "expires_at": in_seconds(settings.IDEMPOTENCY_KEY_SECONDS),
+        "claimed_until": in_seconds(_claim_seconds()),
+        # The time of a key begins when its message may have been published, not with the claim.
+        "expires_at": in_seconds(_claim_seconds() + settings.IDEMPOTENCY_KEY_SECONDS),
     }
+
+
+def _digest(message: Message) -> str:
+    """Return a digest of what a message says: white space and the order of names do not count."""
+    text = json.dumps(message.data, sort_keys=True, default=_number)
+    return sha256(f"{message.contract}{text}".encode()).hexdigest()
+
+
+def _number(value: Number) -> dict[str, str]:
+    return {"number": value.text}
 
 
 def _insert(values: Mapping[str, Any]) -> int | None:
@@ -149,7 +197,10 @@ def _settle(found: IdempotencyRecord, values: Mapping[str, Any], message: Messag
     Raises IdempotencyKeyReused, IdempotencyInProgress or IdempotencyUnavailable.
     """
     if found.is_expired:
-        return Claim(found.pk, message) if _query(lambda: found.start_afresh(values)) else None
+        asked_at = time.monotonic()
+        if not _query(lambda: found.start_afresh(values)):
+            return None
+        return Claim(found.pk, message, given_at=_given_at(asked_at))
     if found.data_sha256 != values["data_sha256"]:
         raise IdempotencyKeyReused
     first = replace(message, message_id=found.message_id, accepted_at=found.accepted_at)
@@ -162,19 +213,20 @@ def _settle(found: IdempotencyRecord, values: Mapping[str, Any], message: Messag
 
 def _query(query: Callable[[], T]) -> T:
     """Run a query. Raises IdempotencyUnavailable: at once while the circuit breaker is open."""
-    if not _breaker().may_try():
+    call = _breaker().begin()
+    if call is None:
         raise IdempotencyUnavailable
     try:
         answer = query()
     except django.db.Error as exc:
-        _breaker().failed()
+        call.failed()
         raise IdempotencyUnavailable from exc
     finally:
         # Back to the pool, because the request may wait for SQS next. Only tests run this
         # in a transaction.
         if not connection.in_atomic_block:
             connection.close()
-    _breaker().succeeded()
+    call.succeeded()
     return answer
 
 
@@ -195,7 +247,10 @@ class Pruner:
         now = self._clock()
         if now >= self._next:
             self._next = now + PRUNE_INTERVAL
-            threading.Thread(target=self.prune, name="idempotency", daemon=True).start()
+            try:
+                threading.Thread(target=self.prune, name="idempotency", daemon=True).start()
+            except RuntimeError:  # the system is out of threads: the request goes on without
+                logger.exception("idempotency_not_pruned")
 
     def prune(self) -> None:
         """Delete all expired records, in batches that lock few rows for a short time."""

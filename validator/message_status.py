@@ -14,8 +14,9 @@ from rest_framework.views import APIView
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.moments import rfc3339
 from cpsite.web.client_address import source_ip
-from validator import accounting
-from validator.authentication import bearer_token, client_of, missing
+from validator import accounting, advice
+from validator.authentication import IN_HEADER, bearer_token, client_of, missing
+from validator.contracts import default
 from validator.exceptions import ServiceUnavailable, Unauthorized
 from validator.throttling import ClientThrottle, demand, limit_unauthenticated
 
@@ -42,6 +43,8 @@ class MessageStatusView(APIView):
     may have lost an event.
     """
 
+    http_method_names = ["get", "head"]
+
     #: Name of the client, set once its token is known.
     client = ""
 
@@ -50,8 +53,8 @@ class MessageStatusView(APIView):
         self.started = time.perf_counter()
         token = bearer_token(request)
         if token is None:
-            raise missing("A token is required, as a Bearer token.")
-        self.client = client_of(token)
+            raise missing(advice.on_missing_header(request.META))
+        self.client = client_of(token, IN_HEADER)
         demand(ClientThrottle(), request, self)
         try:
             history = read_history(message_id)
@@ -64,7 +67,7 @@ class MessageStatusView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if not self.client:
-            answer = limit_unauthenticated(exc, self.request, self)
+            answer = limit_unauthenticated(exc, self.request)
             if answer is exc and isinstance(exc, Unauthorized):
                 accounting.status_refused(
                     exc,
@@ -79,6 +82,7 @@ def _answer(history: MessageHistory) -> dict[str, Any]:
     return {
         "message_id": str(history.message_id),
         "status": history.status.value,
+        "contract": history.contract or default().name,
         "accepted_at": rfc3339(history.accepted_at),
         "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,

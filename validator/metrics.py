@@ -33,9 +33,14 @@ messages_total = Counter(
     "Requests to POST / by result: accepted, repeated (same key), or the code of the error.",
     ["result"],
 )
+contract_messages_total = Counter(
+    "validator_contract_messages_total",
+    "Requests to send a message, by the path's contract and result: accepted, repeated, refused.",
+    ["contract", "result"],
+)
 contract_errors_total = Counter(
     "validator_contract_errors_total",
-    f"Requests that broke the contract, by the first error: {', '.join(FIELD_CODES)}.",
+    "Requests that broke the contract, by the first error of a field (required, blank, …).",
     ["reason"],
 )
 worker_exits_total = Counter(

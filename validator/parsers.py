@@ -1,18 +1,25 @@
-"""Parses JSON strictly by RFC 8259, where `json.loads` accepts more."""
+"""Reads the body of a request as JSON, strictly (cpsite/json_text.py)."""
 
 import json
 from collections.abc import Mapping
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
-from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from cpsite import json_text
 from cpsite.message import CONTENT_TYPE
-from validator.exceptions import BodyTooLarge, LengthRequired, MalformedJSON
+from validator import advice
+from validator.exceptions import (
+    BodyTooLarge,
+    ContentEncodingUnsupported,
+    ContentTypeUnsupported,
+    LengthRequired,
+    MalformedJSON,
+)
 
 _ENDED_EARLY: Final = "The body ended early."
 
@@ -20,11 +27,13 @@ _ENDED_EARLY: Final = "The body ended early."
 def check_headers(request: Request | HttpRequest) -> None:
     """Refuse a request by its headers, before its body is read.
 
-    Raises UnsupportedMediaType, LengthRequired or BodyTooLarge.
+    Raises ContentTypeUnsupported, ContentEncodingUnsupported, LengthRequired or BodyTooLarge.
     """
     content_type = request.META.get("CONTENT_TYPE", "")
     if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        raise UnsupportedMediaType(content_type or "no content type")
+        raise ContentTypeUnsupported(content_type)
+    if not _is_identity(request.META.get("HTTP_CONTENT_ENCODING", "")):
+        raise ContentEncodingUnsupported
     length = request.META.get("CONTENT_LENGTH")
     if not length:
         raise LengthRequired
@@ -32,11 +41,23 @@ def check_headers(request: Request | HttpRequest) -> None:
         raise BodyTooLarge(settings.MAX_BODY_BYTES)
 
 
+def has_body(request: Request | HttpRequest) -> bool:
+    """Return whether a request brings a body, by its headers (RFC 9112, section 6)."""
+    length = request.META.get("CONTENT_LENGTH")
+    return length not in {None, "", "0"} or "HTTP_TRANSFER_ENCODING" in request.META
+
+
+def _is_identity(content_encoding: str) -> bool:
+    """Return whether a Content-Encoding names no encoding. `identity` is none (RFC 9110, 8.4.1)."""
+    return not content_encoding or all(
+        coding.strip().lower() in {"", "identity"} for coding in content_encoding.split(",")
+    )
+
+
 class StrictJSONParser(BaseParser):
     """Refuses duplicate keys, NaN and Infinity, and any encoding but UTF-8.
 
-    Two readers of an object with duplicate keys may see different values (RFC 8259, section 4). A
-    stored message must have only one meaning.
+    An object is a `json_text.Document`, which knows the text of `data`.
     """
 
     media_type = CONTENT_TYPE
@@ -49,32 +70,38 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         try:
-            return json.loads(
-                _read(stream, parser_context).decode("utf-8"),
-                object_pairs_hook=_object,
-                parse_constant=_refuse_constant,
-            )
-        except UnicodeDecodeError as exc:
-            raise MalformedJSON("The body is not valid UTF-8.") from exc
-        except RecursionError as exc:
-            raise MalformedJSON("The body is nested too deeply.") from exc
+            raw = _read(stream, parser_context)
         except OSError as exc:
             raise MalformedJSON(_failure(exc)) from exc
-        except _Refused as exc:
-            raise MalformedJSON(str(exc)) from exc
-        except json.JSONDecodeError as exc:
-            where = f"line {exc.lineno}, column {exc.colno}"
-            raise MalformedJSON(f"The body is not valid JSON ({where}).") from exc
-        except ValueError as exc:  # more digits than Python converts (sys.set_int_max_str_digits)
-            raise MalformedJSON("The body has a number that is too long.") from exc
+        except _EndedEarly as exc:
+            raise MalformedJSON(_ENDED_EARLY) from exc
+        return _parsed(raw)
+
+
+def _parsed(raw: bytes) -> Any:
+    """Return the JSON value of a body. Raises MalformedJSON, which says what the body may be."""
+    try:
+        return json_text.parse(raw.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        raise MalformedJSON(advice.on_malformed(raw) or "The body is not valid UTF-8.") from exc
+    except RecursionError as exc:
+        raise MalformedJSON("The body is nested too deeply.") from exc
+    except json_text.Refused as exc:
+        raise MalformedJSON(str(exc)) from exc
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno}, column {exc.colno}"
+        plain = f"The body is not valid JSON ({where})."
+        raise MalformedJSON(advice.on_malformed(raw) or plain) from exc
+    except ValueError as exc:  # more digits than Python converts (sys.set_int_max_str_digits)
+        raise MalformedJSON("The body has a number that is too long.") from exc
 
 
 def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | None) -> bytes:
-    """Return the whole body. Raises _Refused if the client hung up before its end."""
+    """Return the whole body. Raises _EndedEarly if the client hung up before its end."""
     body = stream.read()
     environ = parser_context["request"].META if parser_context else {}
     if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
-        raise _Refused(_ENDED_EARLY)
+        raise _EndedEarly
     return body
 
 
@@ -85,16 +112,5 @@ def _failure(exc: OSError) -> str:
     return "The body came too slowly." if is_slow else _ENDED_EARLY
 
 
-class _Refused(ValueError):
-    """What json.loads accepts and RFC 8259 does not. The text quotes nothing."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        raise _Refused("The body has an object with a name that occurs twice.")
-    return names
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise _Refused("The body has a number that JSON does not have (NaN or Infinity).")
+class _EndedEarly(Exception):
+    """The client hung up before the end of the body."""

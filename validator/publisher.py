@@ -16,7 +16,7 @@ from cpsite.queue.connection import SERIALIZER, publishing_connection, queue, qu
 from cpsite.queue.group_commit import NotSent
 from validator import metrics
 from validator.circuit_breaker import CircuitBreaker
-from validator.exceptions import MessageTooLarge, QueueUnavailable
+from validator.exceptions import MessageTooLarge, QueueNotAsked, QueueUnavailable
 
 #: Errors that mean: no answer from SQS.
 _FAILURES: Final = (BotoCoreError, KombuError, OSError, SendFailed, SendUnconfirmed)
@@ -48,28 +48,29 @@ def publish_message(body: str) -> None:
     """Send one encoded message to the queue and wait until SQS has confirmed it.
 
     Takes at most SQS_PUBLISH_TIMEOUT_SECONDS, and fails at once while the circuit breaker is open.
-    Raises QueueUnavailable when there is no confirmation; SQS may have the message all the same.
-    Raises MessageTooLarge when it is too long for SQS.
+    Raises QueueUnavailable when there is no confirmation; SQS may have the message all the same,
+    unless it is QueueNotAsked. Raises MessageTooLarge when it is too long for SQS.
     """
-    if not _breaker().may_try():
-        raise QueueUnavailable
+    call = _breaker().begin()
+    if call is None:
+        raise QueueNotAsked
     started = time.perf_counter()
     result = "failed"
     try:
         _producer().publish(body, routing_key=_routing_key(), serializer=SERIALIZER, retry=False)
         result = "ok"
-        _breaker().succeeded()
+        call.succeeded()
     except MessageTooLong as exc:
         raise MessageTooLarge from exc
     except (ClientError, QueueRefused) as exc:
         # SQS answers at once, even if with a refusal, and may accept the next message.
-        _breaker().succeeded()
+        call.succeeded()
         raise QueueUnavailable from exc
     except NotSent as exc:
         # The message never reached SQS, so this says nothing about the state of SQS.
-        raise QueueUnavailable from exc
+        raise QueueNotAsked from exc
     except _FAILURES as exc:
-        _breaker().failed()
+        call.failed()
         raise QueueUnavailable from exc
     finally:
         metrics.publish_seconds.labels(result).observe(time.perf_counter() - started)

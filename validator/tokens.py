@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -22,7 +23,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from cpsite import aws
-from cpsite.message import CLIENT_NAME
+from cpsite.message import CLIENT_NAME, CONTRACT_NAME
+from validator.contracts import contracts
+from validator.token_slips import slip_in, slip_in_bare
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_CLIENT: Final = "default"
 #: Tokens of one client that may be valid at once.
 TOKENS_PER_CLIENT: Final = 2
+#: Names of clients in the log line about a read that failed.
+LOGGED_CLIENTS: Final = 20
 #: Seconds until the next attempt when SSM could not be read and no token is known yet.
 RETRY_SECONDS: Final = 2.0
 
@@ -45,15 +50,34 @@ class TokensUnavailable(Exception):
     """No token is known, because no read has succeeded since the process started."""
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What is configured for a client: its tokens, and the contracts that it is bound to."""
+
+    tokens: tuple[str, ...]
+    #: Names of contracts; None for a client that may send messages of any.
+    contracts: frozenset[str] | None = None
+
+
 def parse_tokens(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the tokens of each client. Raises InvalidTokens, as `parse_clients` does."""
+    return {name: client.tokens for name, client in parse_clients(text).items()}
+
+
+def parse_clients(text: str) -> dict[str, Client]:
     """Read `{"client": ["token", "next-token"]}` or a bare token, whose client is `default`.
 
-    A client name has 1 to 64 letters, digits and `_.-`. A token has 8 to 512 printable ASCII
-    characters. Raises InvalidTokens for anything else.
+    Instead of its tokens, a client may have `{"tokens": […], "contracts": ["name"]}`, which binds
+    it to these contracts. A client name has 1 to 64 letters, digits and `_.-`. A token has 8 to
+    512 printable ASCII characters; a bare one those of RFC 6750 alone. Raises InvalidTokens for
+    anything else, and for what looks like a slip.
     """
     text = text.strip()
-    if not text.startswith("{"):
-        return _validated({DEFAULT_CLIENT: [text]})
+    if not is_named(text):
+        clients = _validated({DEFAULT_CLIENT: [text]})
+        if slip := slip_in_bare(text):
+            raise InvalidTokens(f"as one bare token it {slip}")
+        return clients
     try:
         document = json.loads(text, object_pairs_hook=_unique)
     except InvalidTokens:
@@ -63,26 +87,46 @@ def parse_tokens(text: str) -> dict[str, tuple[str, ...]]:
     return _validated(document)
 
 
+def is_named(text: str) -> bool:
+    """Whether a configuration text has the form with names of clients."""
+    return text.lstrip().startswith("{")
+
+
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        raise InvalidTokens("a client is listed twice")
+        raise InvalidTokens("a client, or a name in it, is listed twice")
     return document
 
 
-def _validated(document: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    tokens = {client: _tokens_of(client, given) for client, given in document.items()}
-    if not tokens:
+def _validated(document: Mapping[str, object]) -> dict[str, Client]:
+    clients = {name: _client(name, given) for name, given in document.items()}
+    if not clients:
         raise InvalidTokens("there is no client in it")
-    every = [token for of_client in tokens.values() for token in of_client]
+    every = [token for client in clients.values() for token in client.tokens]
     if len(set(every)) < len(every):
         raise InvalidTokens("a token is listed twice, so its owner is ambiguous")
-    return tokens
+    return clients
+
+
+def _client(name: str, given: object) -> Client:
+    if not CLIENT_NAME.fullmatch(name):
+        raise InvalidTokens("a client's name is not 1 to 64 of letters, digits and _.-")
+    if not isinstance(given, dict):
+        return Client(_tokens_of(name, given))
+    if given.keys() != {"tokens", "contracts"}:
+        raise InvalidTokens(f"client {name} is an object of other names than tokens and contracts")
+    contracts = given["contracts"]
+    if (
+        not isinstance(contracts, list)
+        or not contracts
+        or not all(isinstance(each, str) and CONTRACT_NAME.fullmatch(each) for each in contracts)
+    ):
+        raise InvalidTokens(f"contracts of client {name} is not a list of names of contracts")
+    return Client(_tokens_of(name, given["tokens"]), frozenset(contracts))
 
 
 def _tokens_of(client: str, given: object) -> tuple[str, ...]:
-    if not CLIENT_NAME.fullmatch(client):
-        raise InvalidTokens("a client's name is not 1 to 64 of letters, digits and _.-")
     tokens = [given] if isinstance(given, str) else given
     if not isinstance(tokens, list) or not 1 <= len(tokens) <= TOKENS_PER_CLIENT:
         raise InvalidTokens(f"client {client} does not have one or two tokens")
@@ -90,16 +134,33 @@ def _tokens_of(client: str, given: object) -> tuple[str, ...]:
         raise InvalidTokens(
             f"a token of client {client} is not 8 to 512 printable ASCII characters"
         )
+    if slip := next(filter(None, map(slip_in, tokens)), None):
+        raise InvalidTokens(f"a token of client {client} {slip}")
     return tuple(tokens)
 
 
 class TokenSet:
-    """Known tokens, kept as digests, so that a memory dump or a debugger shows no token."""
+    """Known tokens, kept as digests: nothing that shows this object shows a token.
 
-    def __init__(self, tokens: Mapping[str, Sequence[str]]) -> None:
+    The process has the texts elsewhere: API_TOKENS in its environment, an answer of SSM until its
+    memory is used again.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, Sequence[str]],
+        contracts: Mapping[str, frozenset[str] | None] | None = None,
+    ) -> None:
+        #: Of each client that is bound to contracts, their names.
+        self.contracts = {name: bound for name, bound in (contracts or {}).items() if bound}
         self._owners = [
             (_digest(token), client) for client, known in tokens.items() for token in known
         ]
+
+    @property
+    def clients(self) -> list[str]:
+        """The names of the clients, sorted."""
+        return sorted({client for _, client in self._owners})
 
     def owner(self, token: str) -> str | None:
         """Return the client that owns `token`, or None.
@@ -149,7 +210,12 @@ class TokenStore:
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._tokens: TokenSet | None = None
+        #: Whether they came with names of clients, and when they were read.
+        self._are_named = False
+        self._read_at = 0.0
         self._next_read = 0.0
+        #: Clients of the last warning.
+        self._told: list[str] = []
         self._reading = threading.Lock()
 
     def current(self) -> TokenSet:
@@ -179,7 +245,11 @@ class TokenStore:
     def _refresh_in_background(self) -> None:
         # The thread that gets the lock starts the read. The others use the known tokens.
         if self._reading.acquire(blocking=False):
-            threading.Thread(target=self._load_and_release, name="tokens", daemon=True).start()
+            try:
+                threading.Thread(target=self._load_and_release, name="tokens", daemon=True).start()
+            except RuntimeError:  # the system is out of threads: the next request tries again
+                self._reading.release()
+                logger.exception("tokens_thread_not_started")
 
     def _load_and_release(self) -> None:
         try:
@@ -189,16 +259,55 @@ class TokenStore:
 
     def _load(self) -> None:
         try:
-            self._tokens = TokenSet(parse_tokens(self._read()))
+            text = self._read()
+            tokens = self._parsed(text)
         except (ClientError, BotoCoreError, OSError, InvalidTokens) as exc:
-            reason = str(exc) if isinstance(exc, InvalidTokens) else type(exc).__name__
-            logger.error(  # noqa: TRY400 - a traceback could quote the answer
-                "tokens_not_refreshed", extra={"error": reason, "known": self._tokens is not None}
-            )
+            self._log_failure(exc)
             delay = RETRY_SECONDS if self._tokens is None else self._refresh_seconds
         else:
+            self._tokens, self._are_named, self._read_at = tokens, is_named(text), self._clock()
+            self._tell_of_unknown_contracts(tokens)
             delay = self._refresh_seconds
         self._next_read = self._clock() + (delay or 0.0)
+
+    def _parsed(self, text: str) -> TokenSet:
+        """Read a configuration text. Raises InvalidTokens, also for a bare token after names."""
+        clients = parse_clients(text)
+        tokens = TokenSet(
+            {name: client.tokens for name, client in clients.items()},
+            {name: client.contracts for name, client in clients.items()},
+        )
+        if self._are_named and not is_named(text):
+            raise InvalidTokens(
+                "clients with names are known, and this is one bare token: "
+                f'for that alone, write {{"{DEFAULT_CLIENT}": ["token"]}}'
+            )
+        return tokens
+
+    def _tell_of_unknown_contracts(self, tokens: TokenSet) -> None:
+        """Log, once, who is bound to contracts that this process does not have.
+
+        It is no error: another version of the service may have them.
+        """
+        known = {contract.name for contract in contracts()}
+        clients = sorted(name for name, bound in tokens.contracts.items() if not bound <= known)
+        if clients and clients != self._told:
+            logger.warning("client_contracts_unknown", extra={"clients": ", ".join(clients)})
+        self._told = clients
+
+    def _log_failure(self, exc: Exception) -> None:
+        """Log why the tokens were not read, and whose stay valid, since when."""
+        reason = str(exc) if isinstance(exc, InvalidTokens) else type(exc).__name__
+        kept = self._tokens.clients if self._tokens else []
+        logger.error(
+            "tokens_not_refreshed",
+            extra={
+                "error": reason,
+                "kept_clients": len(kept),
+                "kept": ", ".join(kept[:LOGGED_CLIENTS]),
+                "kept_for_seconds": round(self._clock() - self._read_at) if kept else None,
+            },
+        )
 
 
 @cache
@@ -212,6 +321,11 @@ def store() -> TokenStore:
 def owner_of(token: str) -> str | None:
     """Return the client that owns `token`, or None. Raises TokensUnavailable."""
     return store().current().owner(token)
+
+
+def contracts_of(client: str) -> frozenset[str] | None:
+    """Return the contracts that a client is bound to, or None. Raises TokensUnavailable."""
+    return store().current().contracts.get(client)
 
 
 def check() -> None:

@@ -38,12 +38,23 @@ class MessageHistory:
         if self._stored is not None:
             return Status.STORED
         # A refused request with an id is one whose publishing failed: SQS may have it.
-        return Status.FAILED if self.events[-1].kind == Kind.FAILED else Status.QUEUED
+        return Status.FAILED if self.last.kind == Kind.FAILED else Status.QUEUED
+
+    @property
+    def last(self) -> AuditEvent:
+        """The last thing that happened to it. That somebody has read it is none."""
+        happened = [event for event in self.events if event.kind != Kind.READ]
+        return (happened or self.events)[-1]
 
     @property
     def client(self) -> str:
         """Name of the client that sent the message; empty if no event holds it."""
         return next((event.client for event in self.events if event.client), "")
+
+    @property
+    def contract(self) -> str:
+        """Name of the message's contract; empty for the default one."""
+        return next((event.contract for event in self.events if event.contract), "")
 
     @property
     def accepted_at(self) -> datetime | None:
@@ -72,7 +83,9 @@ class MessageHistory:
 def read_history(message_id: UUID) -> MessageHistory | None:
     """Return a message's history, or None without any event. Raises Django's database errors."""
     events = tuple(AuditEvent.objects.of_message(message_id))
-    return MessageHistory(events) if events else None
+    # A message of which it is only known that somebody has read it: the rest was pruned.
+    is_known = any(event.kind != Kind.READ for event in events)
+    return MessageHistory(events) if is_known else None
 
 
 def last_failures(message_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -14,6 +14,12 @@ class Kind(models.TextChoices):
     STORED = "stored"
     FAILED = "failed"
     REDRIVEN = "redriven"
+    #: Somebody has read content, or the log itself (cpsite/audit/access.py).
+    READ = "read"
+
+
+#: Longest name of an actor: a user of Django's has up to 150 characters.
+ACTOR_LENGTH = 200
 
 
 class AppendOnlyError(TypeError):
@@ -64,6 +70,13 @@ class AuditEvent(models.Model):
     #: How many times SQS has delivered the message, including this time.
     attempts = models.PositiveIntegerField(null=True, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    #: Who has redriven or read: a user of the admin, or `shell:user@host`. Null, not empty, for
+    #: what clients and services do, so that its index holds few rows.
+    actor = models.CharField(max_length=ACTOR_LENGTH, null=True, blank=True)  # noqa: DJ001
+    #: The message's contract, or the one that a request was for. Null for the default contract.
+    contract = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001 - as actor
+    #: How many events were exported.
+    row_count = models.PositiveIntegerField(null=True, blank=True)
 
     objects = AuditEventQuerySet.as_manager()
 
@@ -77,6 +90,16 @@ class AuditEvent(models.Model):
             models.Index(fields=["kind", "occurred_at", "id"], name="audit_kind_time"),
             models.Index(fields=["client", "occurred_at", "id"], name="audit_client_time"),
             models.Index(fields=["reason", "occurred_at", "id"], name="audit_reason_time"),
+            models.Index(
+                fields=["actor", "occurred_at", "id"],
+                name="audit_actor_time",
+                condition=models.Q(actor__isnull=False),
+            ),
+            models.Index(
+                fields=["contract", "occurred_at", "id"],
+                name="audit_contract_time",
+                condition=models.Q(contract__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

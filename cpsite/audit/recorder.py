@@ -7,37 +7,27 @@ be written is counted in `audit_write_failures_total` and logged as `audit_event
 
 import atexit
 import logging
-import math
 import os
-import queue
 import threading
-import time
-from collections.abc import Callable
+from collections import deque
 from typing import Final
 
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connection,
-)
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from cpsite.audit.models import AuditEvent
+from cpsite.database import release_connection
 from cpsite.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-#: Events buffered in memory while the database is slow or unavailable, about 1 KB each.
+#: Events in memory while the database is slow or unavailable, about 1 KB each.
 CAPACITY: Final = 10_000
 #: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
-#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 11.
+#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 13.
 BATCH_SIZE: Final = 500
 #: Seconds to wait before each retry when the database is unavailable: longer in total than its
 #: restart takes. Meanwhile events stay in memory.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 4.0, 4.0)
-#: Seconds between two checks, during a wait, whether the process is stopping.
-NOTICE_SECONDS: Final = 0.25
 #: Seconds for which events are collected before one INSERT: a statement costs much, a row little.
 GATHER_SECONDS: Final = 0.1
 #: Seconds that a stopping process takes to write the events in memory.
@@ -45,28 +35,38 @@ CLOSE_TIMEOUT: Final = 5.0
 
 
 class AuditRecorder:
-    """Collects events of this process and writes them from one thread, started on first use."""
+    """Collects events of this process and writes them from one thread, started on first use.
 
-    def __init__(self, *, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._sleep = sleep
+    An event stays in `_events` until it is accounted for, and whoever removes it accounts for it:
+    the thread when the event is written or given up, or a `close` whose time is over. So each event
+    is written or counted as lost, and counted once at most. One that is being written when the time
+    of a `close` is over can be both: better count an event that is written than lose one silently.
+    """
+
+    def __init__(self) -> None:
         self._start_afresh()
         # A forked child has no such thread, and must not write the parent's events again.
         os.register_at_fork(after_in_child=self._start_afresh)
 
     def _start_afresh(self) -> None:
-        self._events: queue.Queue[AuditEvent | None] = queue.Queue(CAPACITY)
-        self._thread: threading.Thread | None = None
+        #: What is not accounted for, oldest first. Anybody adds; who removes holds the lock.
+        self._events: deque[AuditEvent] = deque()
         self._lock = threading.Lock()
-        self._closing = False
-        #: Events that are being written.
-        self._in_flight: list[AuditEvent] = []
+        #: Wakes the thread: there are events, or it is to stop.
+        self._wake = threading.Event()
+        #: The thread is to write what there is, and to end.
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def record(self, event: AuditEvent) -> None:
         """Buffer an event. Never raises and never waits: if the buffer is full, it is lost."""
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
+        if len(self._events) >= CAPACITY:
             _lose([event], "buffer_full")
+        else:
+            # Without the lock, which under gevent would cost ten times as much as all of this.
+            self._events.append(event)
+            if not self._wake.is_set():
+                self._wake.set()
         if self._thread is None:
             self._start_thread()
 
@@ -82,104 +82,120 @@ class AuditRecorder:
                 self._thread = thread
 
     def _run(self) -> None:
-        while True:
-            event = self._events.get()
-            if not (event is None or self._closing or self._events.qsize() >= BATCH_SIZE):
-                time.sleep(GATHER_SECONDS)
-            if event is None or self._write_guarded(event):
-                close_old_connections()
-                return
+        while not self._has_ended():
+            self._wake.wait()
+            self._wake.clear()  # before it looks: what comes later sets it again
+            while self._events:
+                if len(self._events) < BATCH_SIZE:
+                    self._closing.wait(GATHER_SECONDS)
+                self.write_pending()
+        release_connection()
 
-    def _write_guarded(self, event: AuditEvent) -> bool:
-        """Call write_pending. An unexpected error must not end the thread."""
-        try:
-            return self.write_pending(event)
-        except Exception:
-            logger.exception("audit_write_failed_unexpectedly")
-            events, self._in_flight = self._in_flight, []
-            _lose(events, "internal_error")
-            # The request to stop may have been read with the batch that failed.
-            return self._closing
+    def _has_ended(self) -> bool:
+        """Return whether the thread is to end. From then on an event starts another one."""
+        with self._lock:
+            if not self._closing.is_set():
+                return False
+            thread, self._thread = self._thread, None
+            if self._events:  # looked at last: whoever adds now starts a thread
+                self._thread = thread
+                return False
+            self._closing.clear()
+            return True
 
-    def write_pending(self, first: AuditEvent | None = None) -> bool:
-        """Write `first` and what is buffered, one batch; return True when asked to stop."""
-        events = [first] if first is not None else []
-        stopping = False
-        while not stopping and len(events) < BATCH_SIZE:
+    def write_pending(self) -> None:
+        """Write the oldest events, one batch."""
+        with self._lock:
+            size = min(len(self._events), BATCH_SIZE)
+            # By their numbers: an iterator fails when an event is added meanwhile.
+            batch = [self._events[number] for number in range(size)]
+        self._write(batch)
+
+    def _write(self, left: list[AuditEvent]) -> None:
+        """Write the oldest events, and count as lost those that cannot be written."""
+        size, delays = len(left), list(RETRY_DELAYS)
+        while left and self._has(left[0]):
+            events = left[:size]
+            cause = None
             try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                break
-            if event is None:
-                stopping = True
-            else:
-                events.append(event)
-        if events:
-            self._in_flight = events
-            self._write(events)
-            self._in_flight = []
-        return stopping
+                _insert(events)
+            except (OperationalError, InterfaceError) as exc:  # the database is unavailable
+                if delays:
+                    self._closing.wait(delays.pop(0))  # a stopping process has no time
+                    continue
+                events, cause = left, type(exc).__name__
+            except (DatabaseError, ValueError) as exc:
+                if size > 1:
+                    size = 1  # so that only those are lost that the database refuses
+                    continue
+                cause = type(exc).__name__
+            except Exception:
+                # An unexpected error must not end the thread.
+                logger.exception("audit_write_failed_unexpectedly")
+                cause = "internal_error"
+            self._settle(events, cause)
+            left = left[len(events) :]
 
-    def _write(self, events: list[AuditEvent]) -> None:
-        for delay in (*RETRY_DELAYS, None):
-            try:
-                _renew_connection()
-                AuditEvent.objects.bulk_create(events)
-            except (OperationalError, InterfaceError) as exc:
-                # A stopping process has no time to wait.
-                if delay is None or self._closing:
-                    _lose(events, type(exc).__name__)
-                    return
-                self._pause(delay)
-            except (DatabaseError, ValueError):
-                _write_one_by_one(events)
-                return
-            else:
-                return
+    def _has(self, event: AuditEvent) -> bool:
+        """Return whether the oldest event is this one. Otherwise a `close` has counted it."""
+        with self._lock:
+            return self._is_oldest(event)
 
-    def _pause(self, seconds: float) -> None:
-        for _ in range(math.ceil(seconds / NOTICE_SECONDS)):
-            if not self._closing:
-                self._sleep(min(seconds, NOTICE_SECONDS))
+    def _is_oldest(self, event: AuditEvent) -> bool:
+        return bool(self._events) and self._events[0] is event
+
+    def _settle(self, events: list[AuditEvent], cause: str | None) -> None:
+        """Remove the oldest events: they are written or, with a cause, lost."""
+        with self._lock:
+            if not self._is_oldest(events[0]):
+                return
+            for _ in events:
+                self._events.popleft()
+        if cause:
+            _lose(events, cause)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Write what is in memory and stop. After `timeout` seconds, log what is left as lost."""
-        thread = self._thread
-        if thread is None:
-            return
-        self._closing = True
-        try:
-            self._events.put(None, timeout=timeout)
-        except queue.Full:
-            logger.exception("audit_close_timed_out")
-        thread.join(timeout)
-        # An INSERT that still hangs may yet succeed. Better log an event twice than lose it.
-        left = list(self._in_flight)
-        self._thread = None
-        self._closing = False
-        while not self._events.empty():
-            event = self._events.get_nowait()
-            if event is not None:
-                left.append(event)
-        if thread.is_alive():
-            self._events.put_nowait(None)
-        _lose(left, "stopped")
+        """Write what is in memory and stop. After `timeout` seconds, count what is left as lost.
+
+        Never raises. Another call may be under way, and the recorder can be used again afterwards.
+        """
+        if self._events:
+            self._start_thread()
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                self._give_up()
+            elif self._closing.is_set() and not self._events:
+                return  # an earlier call has waited for a thread that hangs
+            else:
+                self._closing.set()
+                self._wake.set()
+        if thread is not None:
+            thread.join(timeout)
+            with self._lock:
+                # If it has ended by itself, what there is now belongs to the next one.
+                if self._thread is thread:
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """Count as lost what there is. Under the lock, so that no other `close` ends before."""
+        _lose([self._events.popleft() for _ in range(len(self._events))], "stopped")
 
 
-def _renew_connection() -> None:
-    """Close a connection that is too old or has failed, as Django does between requests."""
-    # Inside a transaction Django would close any connection. Only tests have one open here.
-    if not connection.in_atomic_block:
-        close_old_connections()
+def _insert(events: list[AuditEvent]) -> None:
+    """Insert events in one transaction.
 
-
-def _write_one_by_one(events: list[AuditEvent]) -> None:
-    """Write each event by itself, so that only those are lost that the database refuses."""
-    for event in events:
-        try:
-            event.save(force_insert=True)
-        except (DatabaseError, ValueError) as exc:
-            _lose([event], type(exc).__name__)
+    Django sets their ids before the COMMIT. So events with ids come from a call whose COMMIT had no
+    good answer, and was done all the same or was not. Their ids are inserted again unless they are
+    there: nothing is written twice.
+    """
+    release_connection()  # as Django does between requests: a connection that failed is closed
+    if connection.vendor == "sqlite":
+        # Without an answer there was no COMMIT, and others may have got these ids. PostgreSQL gives
+        # none twice.
+        for event in events:
+            event.pk = None
+    AuditEvent.objects.bulk_create(events, ignore_conflicts=events[0].pk is not None)
 
 
 def _lose(events: list[AuditEvent], cause: str) -> None:
@@ -200,6 +216,9 @@ def _lose(events: list[AuditEvent], cause: str) -> None:
                 "accepted_at": event.accepted_at.isoformat() if event.accepted_at else None,
                 "attempts": event.attempts,
                 "duration_ms": event.duration_ms,
+                "actor": event.actor,
+                "row_count": event.row_count,
+                "contract": event.contract,
             },
         )
 

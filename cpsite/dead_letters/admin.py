@@ -10,13 +10,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
+from cpsite.audit.access import actor_of
 from cpsite.aws import describe
 from cpsite.dead_letters.letter import DeadLetter, Selection
 from cpsite.dead_letters.models import DeadLetterEntry
 from cpsite.dead_letters.queue import DeadLetterQueue, Depth
 from cpsite.dead_letters.redrive import Counts, Redrive
 from cpsite.queue.delivery import QUEUE_FAILURES
+from cpsite.web.client_address import source_ip
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,11 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
 
     def may_redrive(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploader.redrive_deadletterentry")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the one page. Pages of a single row do not exist, because there is no table."""
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name="uploader_deadletterentry_changelist")]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -78,7 +86,7 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
             "redrive_requested", extra={"user": request.user.get_username(), "letters": len(ids)}
         )
         try:
-            counts = _send_back(selection)
+            counts = _send_back(selection, request)
         except QUEUE_FAILURES as exc:
             messages.error(request, f"SQS failed: {describe(exc)}. What was not sent stays here.")
             return
@@ -107,10 +115,10 @@ def _look() -> tuple[list[DeadLetter], Depth | None, str]:
     return letters[:PAGE_LETTERS], depth, ""
 
 
-def _send_back(selection: Selection) -> Counts:
+def _send_back(selection: Selection, request: HttpRequest) -> Counts:
     """Send back the selected letters. Raises one of QUEUE_FAILURES."""
     with DeadLetterQueue() as queue:
-        redrive = Redrive(queue, selection)
+        redrive = Redrive(queue, selection, actor=actor_of(request), source_ip=source_ip(request))
         for _ in redrive.run():
             pass
     return redrive.counts

@@ -41,12 +41,22 @@ class Counts:
 class Redrive:
     """Sends the letters of `selection` back to the queue at SQS_QUEUE_URL.
 
+    `actor` at `source_ip` is who does so, for the audit log (cpsite/audit/access.py).
+
     It sends each message once. A message that fails again meanwhile returns as a dead letter and is
     skipped, like every letter that was sent after the start.
     """
 
-    def __init__(self, queue: DeadLetterQueue, selection: Selection) -> None:
+    def __init__(
+        self,
+        queue: DeadLetterQueue,
+        selection: Selection,
+        *,
+        actor: str | None = None,
+        source_ip: str | None = None,
+    ) -> None:
         self.counts = Counts()
+        self._actor, self._source_ip = actor, source_ip
         self._queue = queue
         self._selection = selection
         self._started_at = datetime.now(UTC)
@@ -98,10 +108,35 @@ class Redrive:
             else:
                 self._sent.add(outcome)
                 sent.append(letter)
-                _account(letter)
+                self._account(letter)
         self.counts.redriven += len(sent)
         if sent:
             self._delete(sent)
+
+    def _account(self, letter: DeadLetter) -> None:
+        """Record in the audit log and the log that a letter was sent back."""
+        recorder.record(
+            AuditEvent(
+                kind=Kind.REDRIVEN,
+                message_id=letter.message_id,
+                client=letter.client,
+                reason=(letter.reason or UNKNOWN)[:64],
+                accepted_at=letter.accepted_at,
+                attempts=letter.receives,
+                actor=self._actor,
+                source_ip=self._source_ip,
+                payload_sha256=sha256(letter.payload).hexdigest() if letter.message else "",
+            )
+        )
+        logger.info(
+            "message_redriven",
+            extra={
+                "message_id": str(letter.message_id) if letter.message_id else None,
+                "sqs_message_id": letter.sqs_message_id,
+                "reason": letter.reason or UNKNOWN,
+                "user": self._actor,
+            },
+        )
 
     def _count_failure(self, letter: DeadLetter, exc: Exception) -> None:
         error = describe(exc)
@@ -141,26 +176,3 @@ def _batches(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
         size += letter.wire_size
     if batch:
         yield batch
-
-
-def _account(letter: DeadLetter) -> None:
-    """Record in the audit log and the log that a letter was sent back."""
-    recorder.record(
-        AuditEvent(
-            kind=Kind.REDRIVEN,
-            message_id=letter.message_id,
-            client=letter.client,
-            reason=(letter.reason or UNKNOWN)[:64],
-            accepted_at=letter.accepted_at,
-            attempts=letter.receives,
-            payload_sha256=sha256(letter.payload).hexdigest() if letter.message else "",
-        )
-    )
-    logger.info(
-        "message_redriven",
-        extra={
-            "message_id": str(letter.message_id) if letter.message_id else None,
-            "sqs_message_id": letter.sqs_message_id,
-            "reason": letter.reason or UNKNOWN,
-        },
-    )

@@ -1,19 +1,18 @@
 """`python -m cpsite.devstack` runs the stack; `… objects` lists what it has stored.
 
 `… manage trace <message_id>` and the like run a command of manage.py with the environment of the
-running services.
+running services. `… query "select …"` asks the stored messages.
 """
 
 import argparse
-import json
 import os
 import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from string import ascii_lowercase
 from urllib.error import URLError
 
+from cpsite import json_text
 from cpsite.devstack import configuration, embedded_aws
 from cpsite.devstack.configuration import ADMIN, BUCKET, HOST, QUEUE, ROOT, CannotStart
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
@@ -37,8 +36,9 @@ Send one and follow it:
   make send
   make trace ID=<message_id>
 
-See what is stored (either line):
+Ask for what is stored, or list its objects (either line):
 
+  make query
   make objects
   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws s3 ls --recursive \\
     --region {region} --endpoint-url {endpoint} s3://{bucket}/messages/
@@ -53,16 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=["run", "objects", "manage"],
+        choices=["run", "objects", "query", "manage"],
         default="run",
-        help="run everything (default); of a running stack, list the newest stored objects, or run "
-        "a command of manage.py",
+        help="run everything (default); of a running stack, list the newest stored objects, ask "
+        "the stored messages in SQL, or run a command of manage.py",
     )
     parser.add_argument(
         "command",
         nargs=argparse.REMAINDER,
         metavar="…",
-        help="with manage: the command and its options, such as `send --wait`",
+        help="with manage: the command and its options, such as `send --wait`; with query: the SQL",
     )
     parser.add_argument(
         "--state",
@@ -78,13 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        options.state.mkdir(parents=True, exist_ok=True)
+        configuration.make_private(options.state)
         is_running = options.action != "run" and configuration.recall(options.state)
         config = configuration.read_configuration(
             options.state.resolve(), python=Path(sys.executable), ministack=options.ministack
         )
         if options.action == "manage":
             return _manage(config, options.command, is_running=is_running)
+        if options.action == "query":
+            return _query(config, options.command, python=options.ministack.with_name("python"))
         if options.command:
             parser.error(f"{options.action} takes no further arguments")
         return _list_objects(config) if options.action == "objects" else _run(config)
@@ -126,6 +128,21 @@ def _manage(
         raise CannotStart("Nothing is running here: is `make run` running?")
     arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
     os.execve(arguments[0], arguments, config.service_environment())  # noqa: S606 - no shell is wanted
+
+
+def _query(config: configuration.Configuration, arguments: Sequence[str], *, python: Path) -> int:
+    """Become cpsite.devstack.query, in the environment that has DuckDB. Raises CannotStart."""
+    _check_it_is_up(config)
+    # The contracts that run here, which CONTRACT_MODULE may name. The caller's option comes later.
+    command = [str(python), "-m", "cpsite.devstack.query"]
+    command += ["--contracts", str(config.contracts), *arguments]
+    environment = config.service_environment() | {"PYTHONPATH": str(ROOT)}
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+
+
+def _check_it_is_up(config: configuration.Configuration) -> None:
+    if not embedded_aws.is_up(config):
+        raise CannotStart(f"Nothing answers at {config.endpoint}: is `make run` running?")
 
 
 def _children(config: configuration.Configuration) -> tuple[Child, Child, Child]:
@@ -170,12 +187,19 @@ def _answers(url: str) -> bool:
 
 
 def _prepare_django(config: configuration.Configuration) -> None:
-    """Migrate, collect static files, and set the admin's password to the one in the banner."""
+    """Migrate, collect static files, and set the admin's password to the one in the banner.
+
+    Raises CannotStart if the contract is not valid.
+    """
     os.environ.update(config.service_environment() | {"DJANGO_SETTINGS_MODULE": "cpsite.settings"})
     import django
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
 
     django.setup()
+    try:
+        call_command("contract", file=config.contracts)
+    except CommandError as exc:
+        raise CannotStart(str(exc)) from exc
     call_command("migrate", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
     from django.contrib.auth.models import User
@@ -191,17 +215,16 @@ def _prepare_django(config: configuration.Configuration) -> None:
 
 
 def _print_banner(config: configuration.Configuration) -> None:
-    from cpsite.message import FIELD_NAMES
+    from validator.contracts import default
     from validator.tokens import parse_tokens
 
     token = next(iter(parse_tokens(config.api_tokens).values()))[0]
-    data = dict(zip(FIELD_NAMES, ascii_lowercase, strict=False))
     print(
         BANNER.format(
             state=config.state,
             url=config.url,
             token=token,
-            body=json.dumps({"token": token, "data": data}),
+            body=json_text.write({"token": token, "data": default().example}),
             admin=ADMIN,
             password=config.admin_password,
             endpoint=config.endpoint,
@@ -217,8 +240,7 @@ def _print_banner(config: configuration.Configuration) -> None:
 
 
 def _list_objects(config: configuration.Configuration, newest: int = 20) -> int:
-    if not embedded_aws.is_up(config):
-        raise CannotStart(f"Nothing answers at {config.endpoint}: is `make run` running?")
+    _check_it_is_up(config)
     pages = embedded_aws.client("s3", config).get_paginator("list_objects_v2")
     found = [item for page in pages.paginate(Bucket=BUCKET) for item in page.get("Contents", [])]
     found.sort(key=lambda item: item["LastModified"])

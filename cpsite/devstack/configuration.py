@@ -76,6 +76,11 @@ class Configuration:
             "LOG_LEVEL": "WARNING",
         }
 
+    @property
+    def contracts(self) -> Path:
+        """The description of the contracts of the running stack, for `make query`."""
+        return self.state / "contract.json"
+
     def service_environment(self) -> dict[str, str]:
         """Return the environment of both services: the caller's, with the stack's own values."""
         account = f"{self.endpoint}/000000000000"
@@ -129,17 +134,29 @@ def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configu
     )
 
 
+def make_private(state: Path) -> None:
+    """Let only this user read `state`, also one that exists, and what this process and others make.
+
+    It holds password hashes, sessions and messages.
+    """
+    os.umask(0o077)
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o700)
+
+
 def remember(configuration: Configuration) -> None:
-    """Write the running stack's ports and tokens to a file, for `make send` and the like."""
+    """Write what a shell may have set for the stack to a file, for `make send` and the like."""
     path = _running(configuration.state)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     given = {name: str(port) for name, port in configuration.ports.items()}
+    if "S3_PREFIX" in os.environ:
+        given["S3_PREFIX"] = os.environ["S3_PREFIX"]
     path.write_text(json.dumps({**given, "API_TOKENS": configuration.api_tokens}))
 
 
 def recall(state: Path) -> bool:
-    """Set the running stack's ports and tokens in the environment, where they are not set yet.
+    """Set in the environment what was remembered of the running stack and is not set yet.
 
     Returns whether a stack is running.
     """

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from cpsite import listening
 from cpsite.observability.processes import ServiceProcesses
 from cpsite.observability.resource_limits import Limits
 
@@ -26,6 +27,11 @@ audit_write_failures_total = Counter(
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        host, port = address
+        self.address_family = listening.family(host)
+        super().__init__((listening.bare(host), port), handler)
 
     def server_bind(self) -> None:
         # Not WSGIServer's, which would look up the host's name in DNS.

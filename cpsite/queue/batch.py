@@ -49,7 +49,8 @@ def perform(
         except (BotoCoreError, ClientError, OSError):
             return results  # the refusals stand
         for number, result in zip(again, second, strict=True):
-            results[number] = result
+            # An entry that the second answer does not mention keeps its refusal.
+            results[number] = result or results[number]
     return results
 
 

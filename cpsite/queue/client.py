@@ -76,6 +76,8 @@ class Client:
     def __init__(self, client: Any, options: SendOptions | None = None) -> None:
         self._client = client
         self._options = options or SendOptions()
+        #: Arguments that every receive gets.
+        self.receive_options: dict[str, Any] = {}
         self._sends = GroupCommit(
             self._send_batch,
             copy_error=_copy,
@@ -110,14 +112,16 @@ class Client:
             return self._send_together(sends)
         except ClientError as exc:
             if batch.blames_an_entry(exc):
-                return [self._try_alone(send) for send in sends]
+                # All get their outcomes together, so the first deadline is everyone's.
+                deadline = min(send.deadline for send in sends)
+                return [self._try_alone(send, deadline) for send in sends]
             raise
 
     def _send_alone(self, send: _Send) -> None:
         confirm(send.body, self._client.send_message(**send.arguments))
 
-    def _try_alone(self, send: _Send) -> Exception | None:
-        if not self._is_time_for_a_call(send):
+    def _try_alone(self, send: _Send, deadline: float) -> Exception | None:
+        if not self._is_time_for_a_call(deadline):
             return NotSent("no time was left to send it alone")
         try:
             self._send_alone(send)
@@ -131,12 +135,15 @@ class Client:
         results = batch.perform(
             lambda some: self._client.send_message_batch(QueueUrl=queue_url, Entries=some),
             entries,
-            may_retry=lambda: all(map(self._is_time_for_a_call, sends)),
+            may_retry=lambda: self._is_time_for_a_call(min(send.deadline for send in sends)),
         )
         return [_outcome(send, result) for send, result in zip(sends, results, strict=True)]
 
-    def _is_time_for_a_call(self, send: _Send) -> bool:
-        return time.monotonic() + self._options.call_seconds <= send.deadline
+    def _is_time_for_a_call(self, deadline: float) -> bool:
+        return time.monotonic() + self._options.call_seconds <= deadline
+
+    def receive_message(self, **arguments: Any) -> Any:
+        return self._client.receive_message(**arguments, **self.receive_options)
 
     def delete_message(self, **arguments: str) -> None:
         """Delete one message. Raises DeleteFailed, which `basic_ack` does not swallow."""
@@ -156,7 +163,7 @@ class Client:
             lambda some: self._client.delete_message_batch(QueueUrl=queue_url, Entries=some),
             [{"ReceiptHandle": handle} for handle in receipt_handles],
         )
-        return [_refusal(result or DeleteFailed("NotMentioned")) for result in results]
+        return [_refusal(result) for result in results]
 
     def change_visibility(
         self, queue_url: str, receipt_handles: Sequence[str], seconds: int
@@ -175,7 +182,10 @@ class Client:
 
 
 def _refusal(result: dict[str, Any] | Exception) -> Exception | None:
-    return result if isinstance(result, Exception) else None
+    if isinstance(result, Exception):
+        return result
+    # An entry that SQS did not mention may not have been done.
+    return None if result else QueueRefused("NotMentioned", sender_fault=False)
 
 
 def _outcome(send: _Send, result: dict[str, Any] | Exception) -> Exception | None:

@@ -25,6 +25,12 @@ class Delivery:
     #: When it was received, and when its current visibility timeout began (monotonic clock).
     received_at: float = field(default_factory=time.monotonic)
     hidden_at: float = field(init=False)
+    #: That visibility timeout in seconds, or None if it is the queue's.
+    hidden_seconds: int | None = None
+    #: Given back to SQS: its visibility must not be extended any more.
+    is_released: bool = False
+    #: SQS has refused to extend its visibility.
+    is_refused: bool = False
 
     def __post_init__(self) -> None:
         body = self.kombu_message.body

@@ -26,15 +26,18 @@ class OutcomeUnknown(TimeoutError):
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item]):
+    """A call of `submit`. It waits in the queue, or is in a batch and then gets its outcome."""
+
     item: Item
     size: int
-    #: Deadline of its wait for a turn (monotonic clock).
-    turn_until: float
+    #: Deadline of its wait for a turn (monotonic clock). No entry behind it has an earlier one.
+    turn_until: float = 0.0
+    #: Set when it is to lead, and when it is done.
     wake: threading.Event = field(default_factory=threading.Event)
+    #: First in the queue, and to commit the next batch. No other entry can take it then.
+    leads: bool = False
     #: Part of a batch: its outcome will come, and the wait for it is bounded.
     taken: bool = False
-    #: Chosen to lead the next batch.
-    leads: bool = False
     done: bool = False
     error: Exception | None = None
 
@@ -49,6 +52,11 @@ class GroupCommit(Generic[Item]):
 
     A batch holds up to `max_entries` items with a total size of up to `max_size`. An item larger
     than that goes alone.
+
+    Only the oldest waiting entry leads, and its batch begins with itself. So the time for a turn is
+    over for none of the batch if it is not for the leader. Who leads follows from the queue and the
+    number of running batches alone, and is decided anew after each change (`_appoint`). So no lead
+    is lost with a caller that gives up or is killed.
     """
 
     def __init__(
@@ -69,110 +77,105 @@ class GroupCommit(Generic[Item]):
         self._max_commit_seconds = max_commit_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Entry[Item]] = deque()
-        #: Leaders that commit a batch or have been woken to do so.
-        self._leads = 0
+        #: Batches that were taken from the queue and have no outcome yet.
+        self._running = 0
 
     def submit(self, item: Item, size: int = 0) -> None:
         """Commit `item` in some batch; return when it is committed.
 
         `size` counts towards `max_size`. Raises the item's own error; NotSent after
         `max_wait_seconds` without a turn; OutcomeUnknown if there is still no outcome
-        `max_commit_seconds` after that.
+        `max_commit_seconds` after that, or if the thread that committed the batch was killed.
         """
-        entry = _Entry(item, size, time.monotonic() + self._max_wait_seconds)
+        entry = _Entry(item, size)
         with self._lock:
+            entry.turn_until = time.monotonic() + self._max_wait_seconds
             self._waiting.append(entry)
-            if not self._leads or self._is_batch_full():
-                entry.leads = True
-                self._leads += 1
-        while not entry.done:
-            if entry.leads:
-                self._lead(entry)
-            else:
-                self._wait(entry)
-        if entry.leads:
-            # Another leader committed the entry before this thread could lead.
-            with self._lock:
-                self._hand_on()
+            self._appoint()
+        if not entry.leads:
+            self._wait_for_turn(entry)
+        if batch := self._take(entry):
+            self._run(batch)
+        elif not entry.done and not entry.wake.wait(self._max_commit_seconds):
+            raise OutcomeUnknown
         if entry.error is not None:
             raise entry.error
+
+    def _appoint(self) -> None:
+        """Let the oldest waiting entry lead, if no batch is running or a batch is full.
+
+        While others run, a batch that is not full waits: the last of them makes it larger.
+        """
+        if not self._waiting or (self._running and not self._is_batch_full()):
+            return
+        first = self._waiting[0]
+        if not first.leads:
+            first.leads = True
+            first.wake.set()
 
     def _is_batch_full(self) -> bool:
         return len(self._waiting) >= self._max_entries or (
             sum(entry.size for entry in self._waiting) >= self._max_size
         )
 
-    def _wait(self, entry: _Entry[Item]) -> None:
-        """Wait for the outcome or the lead. Raises NotSent, or OutcomeUnknown if in a batch."""
-        if entry.wake.wait(max(0.0, entry.turn_until - time.monotonic())):
-            return
-        with self._lock:
-            if entry.leads:
-                return
-            if not entry.taken:
-                self._waiting.remove(entry)
-                raise NotSent
-        if not entry.wake.wait(self._max_commit_seconds):
-            raise OutcomeUnknown
-
-    def _lead(self, entry: _Entry[Item]) -> None:
-        """Commit the oldest entries. `entry` itself may have to wait for a later batch."""
-        with self._lock:
-            entry.leads = False
-            entry.wake.clear()
-            if not entry.taken and time.monotonic() > entry.turn_until:
-                # It led batches of others until its own time for a turn was over.
-                self._waiting.remove(entry)
-                self._hand_on()
-                raise NotSent
-            batch = self._take()
+    def _wait_for_turn(self, entry: _Entry[Item]) -> None:
+        """Return when `entry` leads, has its outcome, or has waited long enough for a turn."""
         try:
-            self._run(batch)
-        finally:
+            entry.wake.wait(self._max_wait_seconds)
+        except BaseException:  # this thread is being killed
             with self._lock:
-                self._hand_on()
+                if not entry.taken:
+                    self._remove(entry)
+            raise
 
-    def _take(self) -> list[_Entry[Item]]:
-        batch: list[_Entry[Item]] = []
-        size = 0
-        while self._waiting and len(batch) < self._max_entries:
-            first = self._waiting[0]
-            size += first.size
-            if batch and size > self._max_size:
-                break
-            self._waiting.popleft()
-            first.taken = True
-            batch.append(first)
+    def _take(self, entry: _Entry[Item]) -> list[_Entry[Item]]:
+        """Return the batch that `entry` is to commit, or nothing if another batch has it.
+
+        Raises NotSent when its time for a turn is over.
+        """
+        if entry.done:
+            return []
+        with self._lock:
+            if entry.taken:
+                return []
+            if not entry.leads or time.monotonic() > entry.turn_until:
+                self._remove(entry)
+                raise NotSent
+            batch = [self._waiting.popleft()]
+            size = entry.size
+            while self._waiting and len(batch) < self._max_entries:
+                size += self._waiting[0].size
+                if size > self._max_size:
+                    break
+                batch.append(self._waiting.popleft())
+            for taken in batch:
+                taken.taken = True
+            self._running += 1
+            self._appoint()
         return batch
 
+    def _remove(self, entry: _Entry[Item]) -> None:
+        """Take `entry` out of the queue, because its caller gives up."""
+        self._waiting.remove(entry)
+        self._appoint()
+
     def _run(self, batch: Sequence[_Entry[Item]]) -> None:
-        if not batch:
-            return  # other leaders have taken all entries meanwhile
         outcomes: Sequence[Exception | None] = ()
         try:
             outcomes = self._commit([entry.item for entry in batch])
         except Exception as exc:  # noqa: BLE001 - any error becomes one of each caller's own
             outcomes = [exc, *(self._copy_error(exc) for _ in batch[1:])]
         finally:
-            # Even a thread that is being killed must wake all waiting callers.
+            # Even a thread that is being killed must wake all waiting callers. What it was sending
+            # may have arrived.
             for number, entry in enumerate(batch):
                 known = number < len(outcomes)
-                entry.error = outcomes[number] if known else NotSent("the batch was given up")
+                entry.error = (
+                    outcomes[number] if known else OutcomeUnknown("the batch was given up")
+                )
                 entry.done = True
-                entry.wake.set()
-
-    def _hand_on(self) -> None:
-        """Pass the lead to the oldest waiting entry that has none, or give it up.
-
-        While other batches run, wake a new leader only for a full batch; the last to finish takes
-        the remainder.
-        """
-        if self._leads > 1 and not self._is_batch_full():
-            self._leads -= 1
-            return
-        for entry in self._waiting:
-            if not entry.leads:
-                entry.leads = True
-                entry.wake.set()
-                return
-        self._leads -= 1
+                if number:  # the first is this thread's own
+                    entry.wake.set()
+            with self._lock:
+                self._running -= 1
+                self._appoint()

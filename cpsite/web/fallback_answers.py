@@ -11,11 +11,6 @@ BAD_REQUEST: Final[Body] = {
     "code": "bad_request",
     "detail": "The request is not acceptable.",
 }
-#: What gunicorn cannot read as HTTP. Clients get one code for both.
-UNREADABLE: Final[Body] = {
-    "code": "bad_request",
-    "detail": "This is not a request that we can read.",
-}
 NOT_FOUND: Final[Body] = {
     "code": "not_found",
     "detail": "There is nothing at this path.",
@@ -24,3 +19,29 @@ INTERNAL_ERROR: Final[Body] = {
     "code": "internal_error",
     "detail": "Something went wrong on our side.",
 }
+#: More bytes of bodies are in flight than the process's memory allows for.
+OVERLOADED: Final[Body] = {
+    "code": "overloaded",
+    "detail": "Too much is being received at the moment. Send it again.",
+}
+
+
+def unreadable(detail: str | None = None) -> Body:
+    """Return the answer to what cannot be read as HTTP. Its code is that of BAD_REQUEST."""
+    return {**BAD_REQUEST, "detail": detail or "This is not a request that we can read."}
+
+
+def body_too_large(longest: int) -> Body:
+    """Return the answer to a body of more than `longest` bytes; the API's own has its code."""
+    return {"code": "body_too_large", "detail": f"The body is longer than {longest} bytes."}
+
+
+def not_found(method: str | None, path: str) -> Body:
+    """Return NOT_FOUND, with the path that a request with this method may have been meant for."""
+    if method not in {"GET", "HEAD"}:
+        right = "Send messages by POST to the path /."
+    elif path.startswith("/messages"):
+        right = "GET /messages/<message_id>/ asks for a message, by the message_id of its 202."
+    else:
+        right = "/docs/ shows all of the API."
+    return NOT_FOUND | {"detail": f"There is nothing at this path. {right}"}

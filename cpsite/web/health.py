@@ -1,19 +1,20 @@
 """Liveness and readiness for the load balancer.
 
-Live means that the process answers. Ready means that it can accept messages now. A required probe
-checks what it needs for that. The database is an optional probe, because messages are accepted
-without it (docs/adr/0002-readiness-without-the-database.md).
+Live means that the process answers. Ready means that it can do its work now: accept messages, or,
+where it serves the admin alone, show its pages. A required probe checks what it needs for that. The
+API accepts messages without the database, so there that probe is optional
+(docs/adr/0002-readiness-without-the-database.md).
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,16 @@ OPTIONAL_SECONDS = 1.0
 
 @dataclass
 class Readiness:
-    """The probes and their last results. A probe is a function that raises when it fails."""
+    """The probes and their last results. A probe is a function that raises when it fails.
+
+    Those in `required` end in bounded time by themselves. Those in `optional` are given up after
+    OPTIONAL_SECONDS.
+    """
 
     required: dict[str, Callable[[], object]] = field(default_factory=dict)
     optional: dict[str, Callable[[], object]] = field(default_factory=dict)
+    #: Names of optional probes without which this process is of no use all the same.
+    needed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _results: dict[str, str] = field(default_factory=dict)
     _valid_until: float = 0.0
@@ -61,6 +68,10 @@ class Readiness:
             self._hanging[name] = thread
         return results[0] if results else "unavailable"
 
+    def is_ready(self, results: Mapping[str, str]) -> bool:
+        """Whether none of the probes that this process needs has failed."""
+        return all(results[name] == "ok" for name in self.required.keys() | self.needed)
+
     def forget(self) -> None:
         """Make the next call of `results` run the probes again."""
         self._valid_until = 0.0
@@ -86,11 +97,11 @@ def _select_one() -> None:
 readiness = Readiness(optional={"database": _select_one})
 
 
-def _safe(view: Callable[[HttpRequest], JsonResponse]) -> Callable[[HttpRequest], JsonResponse]:
+def safe(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Allow GET and HEAD; answer other methods with the API's 405."""
 
     @wraps(view)
-    def answer(request: HttpRequest) -> JsonResponse:
+    def answer(request: HttpRequest) -> HttpResponse:
         if request.method in {"GET", "HEAD"}:
             return view(request)
         detail = f'Method "{request.method}" not allowed.'
@@ -104,17 +115,17 @@ def _safe(view: Callable[[HttpRequest], JsonResponse]) -> Callable[[HttpRequest]
     return csrf_exempt(answer)
 
 
-@_safe
+@safe
 def live(_request: HttpRequest) -> JsonResponse:
     """Answer 200: this process serves requests."""
     return JsonResponse({"status": "ok"})
 
 
-@_safe
+@safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 if messages can be accepted, else 503; both with the result of each probe."""
+    """Answer 200 if the process can do its work, else 503; both with the result of each probe."""
     results = readiness.results()
-    failed = {name for name, result in results.items() if result != "ok"}
-    if failed & readiness.required.keys():
+    if not readiness.is_ready(results):
         return JsonResponse({"status": "unavailable", "checks": results}, status=503)
-    return JsonResponse({"status": "degraded" if failed else "ok", "checks": results})
+    has_failed = any(result != "ok" for result in results.values())
+    return JsonResponse({"status": "degraded" if has_failed else "ok", "checks": results})

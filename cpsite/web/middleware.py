@@ -4,17 +4,20 @@ import re
 import uuid
 from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 from django_prometheus import middleware
 
 from cpsite.observability.logging import request_id
+from cpsite.web import bodies, fallback_answers, refusals
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -60,7 +63,10 @@ class RequestIdMiddleware:
 
 
 class ContentLengthMiddleware:
-    """Sets Content-Length. Without it gunicorn answers in chunks, which is one more system call."""
+    """Sets Content-Length. Without it gunicorn answers in chunks, which is one more system call.
+
+    An answer to HEAD has no body: gunicorn would drop it, with a warning for each.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -69,12 +75,48 @@ class ContentLengthMiddleware:
         response = self.get_response(request)
         if isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
+        if request.method == "HEAD":
+            _drop_body(response)
         return response
+
+
+def _drop_body(response: HttpResponseBase) -> None:
+    if isinstance(response, HttpResponse):
+        response.content = b""
+    elif isinstance(response, StreamingHttpResponse):
+        response.streaming_content = ()
+
+
+class BodyLimitMiddleware:
+    """Refuses a body that is longer than its path takes, before anything reads it.
+
+    CSRF protection would read the form of any POST. What takes messages refuses for itself: its
+    refusals are audited.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        longest = bodies.longest(request.path_info)
+        is_message = request.method == "POST" and bodies.takes_messages(request.path_info)
+        if not is_message and _length(request) > longest:
+            refusals.note(refusals.BODY_TOO_LARGE, request)
+            answer = fallback_answers.body_too_large(longest)
+            return JsonResponse(answer, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return self.get_response(request)
+
+
+def _length(request: HttpRequest) -> int:
+    """Return the Content-Length, 0 without one."""
+    value = request.META.get("CONTENT_LENGTH") or "0"
+    return int(bodies.shortened(value)) if bodies.is_length(value) else 0
 
 
 def is_admin(request: HttpRequest) -> bool:
     """Whether the request is for the admin, not for the API."""
-    return request.path_info.startswith("/admin")
+    path = request.path_info
+    return settings.SERVES_ADMIN and (path == "/admin" or path.startswith("/admin/"))
 
 
 class _AdminOnly:

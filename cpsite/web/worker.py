@@ -29,9 +29,15 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
-from cpsite.web import fallback_answers
+from cpsite.web import fallback_answers, refusals
+from cpsite.web.in_flight import InFlight
+from cpsite.web.request_head import HEADERS_AT_MOST, HeaderRepeated, HostUnreadable, Request
+
+# gunicorn has no setting for it.
+RequestParser.mesg_class = Request
 
 _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -56,12 +62,23 @@ STOP_SECONDS: Final = 4.0
 RESERVED_SECONDS: Final = 5
 #: Age in seconds from which a body or an answer may be ended to make room for other clients.
 CROWDED_SECONDS: Final = 1.0
+#: Seconds for which a body may wait for room before it is refused: time enough to end the slow
+#: ones that take it. Clients that come back at once would otherwise cost more than those they
+#: compete with.
+ROOM_SECONDS: Final = 2.0
+#: Share of a process's connections that may wait for room at a time.
+WAITING_SHARE: Final = 0.5
+#: Seconds after which a client may try again that was refused for lack of room.
+RETRY_AFTER_SECONDS: Final = 1
 #: Longest unread rest of a body, in bytes, that is read in order to keep the connection.
 UNWANTED_BYTES: Final = 65_536
 #: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
 #: with unread bytes would reset it, and the client would lose the answer that says why.
 _DRAIN_BYTES: Final = 8_388_608
 _DRAIN_SECONDS: Final = 2.0
+#: Bytes that are read of it at a time. With gunicorn's 4,096, reading was a third of the work of a
+#: refusal.
+_DRAIN_PIECE_BYTES: Final = 32_768
 #: Seconds of work after which a connection lets the others run.
 _TURN_SECONDS: Final = 0.05
 #: Seconds between two checks for overdue waits and for a stop of the worker.
@@ -132,13 +149,18 @@ class _Waits:
                 waiting.throw(self._over)
 
 
+class _BodyUnreadable(OSError):
+    """The body has no length, or a longer one than its path takes. Nobody may read it."""
+
+
 class _Body:
     """The body of a request, which must arrive within BODY_SECONDS.
 
-    The connection is not kept if reading failed or a long rest of the body is unread.
+    Only a body within the limit of its path can be read. The connection is not kept if reading
+    failed or a long rest of the body is unread.
     """
 
-    def __init__(self, req: Any, sock: Any, waits: _Waits) -> None:
+    def __init__(self, req: Any, sock: "_Client", waits: _Waits) -> None:
         self._req, self._body, self._sock, self._waits = req, req.body, sock, waits
         self._must_close = req.must_close
         self._begun: float | None = None
@@ -163,9 +185,13 @@ class _Body:
         return iter(self.readline, b"")
 
     def _wait_for(self, read: Callable[[int | None], Any], size: int | None) -> Any:
+        if self._left() > self._req.readable_bytes:
+            self.failed = True
+            raise _BodyUnreadable
         if self._begun is None:
             self._begun = time.monotonic()
         self._waits.enter(self._begun)
+        self._sock.read_until = self._begun + BODY_SECONDS
         self._sock.settimeout(STALL_SECONDS)
         try:
             return read(size)
@@ -174,13 +200,19 @@ class _Body:
             raise
         finally:
             self._sock.settimeout(None)
+            self._sock.read_until = math.inf
             self._waits.leave()
             self._decide()
 
+    def _left(self) -> float:
+        """Return how many bytes are unread; infinity for a chunked body."""
+        return float(getattr(self._body.reader, "length", math.inf))
+
     def _decide(self) -> None:
         """Tell gunicorn, before it answers, whether the connection can be kept."""
-        left = getattr(self._body.reader, "length", math.inf)
-        self._req.must_close = self._must_close or self.failed or left > UNWANTED_BYTES
+        left = self._left()
+        cannot_be_read = self.failed or left > min(UNWANTED_BYTES, self._req.readable_bytes)
+        self._req.must_close = self._must_close or cannot_be_read
 
 
 class _Client:
@@ -188,9 +220,21 @@ class _Client:
 
     def __init__(self, sock: Any, waits: _Waits) -> None:
         self._sock, self._waits = sock, waits
+        #: When the body that is being read must have arrived (monotonic clock).
+        self.read_until = math.inf
+        #: Fewest bytes to ask for at a time.
+        self.fewest_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        """Receive a piece. Nothing else ends a read, or interrupts it, while data is ready."""
+        if time.monotonic() > self.read_until:
+            raise _ClientTooSlow
+        _give_turn()
+        received: bytes = self._sock.recv(max(size, self.fewest_bytes))
+        return received
 
     def send(self, *args: Any) -> Any:
         with self._waits:
@@ -205,7 +249,16 @@ class _Client:
             return self._sock.sendfile(*args, **options)
 
 
+def _give_turn() -> None:
+    """Let other connections run if this one has run for long."""
+    if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
+        gevent.sleep(0)
+
+
 class Worker(GeventWorker):
+    #: Set by `cpsite.gunicorn.post_worker_init`.
+    in_flight: InFlight
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle = _Waits(self.cfg.keepalive, _WaitOver)
@@ -224,7 +277,7 @@ class Worker(GeventWorker):
         """Serve one connection to its end."""
         self._connections += 1
         try:
-            super().handle(listener, client, addr)
+            super().handle(listener, _Client(client, self._answers), addr)
         finally:
             self._connections -= 1
 
@@ -234,18 +287,54 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request. Raises StopIteration when its connection must be closed."""
+        length = req.readable_bytes
+        if not self.in_flight.add(length, ROOM_SECONDS):
+            self._refuse_without_room(sock, addr)
+            raise StopIteration
         body = req.body = _Body(req, sock, self._bodies)
         try:
-            super().handle_request(listener_name, req, _Client(sock, self._answers), addr)
+            super().handle_request(listener_name, req, sock, addr)
         except StopIteration:
             if not body.is_read:
                 self._drain(sock)
             raise
+        finally:
+            self.in_flight.remove(length)
         # Without this, a client that sends requests without a pause would let no other one run.
-        if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
-            gevent.sleep(0)
+        _give_turn()
+
+    def _refuse_without_room(self, sock: Any, addr: Any) -> None:
+        """Answer 503 before the body is read."""
+        request_id = self._answer(
+            sock,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            fallback_answers.OVERLOADED,
+            f"Retry-After: {RETRY_AFTER_SECONDS}\r\n",
+        )
+        refusals.note(refusals.OVERLOADED, refusals.from_peer(addr), request_id=request_id)
+        self._drain(sock)
+
+    def _end_slow_bodies(self) -> None:
+        self._bodies.end(begun_before=time.monotonic() - CROWDED_SECONDS)
+
+    def _answer(
+        self, sock: Any, status: HTTPStatus, answer: fallback_answers.Body, headers: str = ""
+    ) -> str:
+        """Send an answer that no view has made, and return its request id."""
+        body = json.dumps(answer).encode()
+        request_id = uuid.uuid4().hex
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"X-Request-ID: {request_id}\r\n{headers}"
+            "Cache-Control: no-store\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with suppress(OSError):  # the client may have disconnected
+            sock.sendall(head.encode("ascii") + body)
+        return request_id
 
     def _drain(self, sock: Any) -> None:
+        sock.fewest_bytes = _DRAIN_PIECE_BYTES
         with self._idle:
             util.close_graceful(sock, _DRAIN_SECONDS, _DRAIN_BYTES)
 
@@ -255,6 +344,8 @@ class Worker(GeventWorker):
         while self.alive:
             gevent.sleep(_NOTICE_SECONDS)
             run_in_hub(self._end_overdue)
+            if self.in_flight.is_waited_for:
+                run_in_hub(self._end_slow_bodies)
             if self._connections >= self.worker_connections:
                 run_in_hub(self._make_room)
         stopped = time.monotonic()
@@ -289,26 +380,38 @@ class Worker(GeventWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that reaches no view, in the API's error shape, and close."""
         if isinstance(exc, ParseException):
+            reason = refusals.UNREADABLE
             status = _STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-            body = json.dumps(fallback_answers.UNREADABLE).encode()
+            answer = fallback_answers.unreadable(self._what_to_do(exc))
         else:
+            reason = refusals.FAILED
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            body = json.dumps(fallback_answers.INTERNAL_ERROR).encode()
-        request_id = uuid.uuid4().hex
-        self.log.warning(
-            "request_unreadable",
-            extra={
-                "error": type(exc).__name__,
-                "status": status.value,
-                "request_id": request_id,
-            },
+            answer = fallback_answers.INTERNAL_ERROR
+        request_id = self._answer(client, status, answer)
+        refusals.note(
+            reason,
+            refusals.from_peer(addr),
+            error=type(exc).__name__,
+            status=status.value,
+            request_id=request_id,
         )
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-            f"X-Request-ID: {request_id}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        with suppress(OSError):  # the client may have disconnected
-            _Client(client, self._answers).sendall(head.encode("ascii") + body)
-            if isinstance(exc, ParseException):
+        if reason == refusals.UNREADABLE:
+            with suppress(OSError):
                 self._drain(client)
+
+    def _what_to_do(self, exc: ParseException) -> str | None:
+        """Return what the answer says about an unreadable request. It quotes nothing of it."""
+        if isinstance(exc, HostUnreadable):
+            return "The request needs a Host header with the name of the service, and a port."
+        if isinstance(exc, HeaderRepeated):
+            return f"The header {exc.name.title()} occurs twice: send it once."
+        if isinstance(exc, LimitRequestLine):
+            return f"The request line is longer than {self.cfg.limit_request_line} bytes."
+        if isinstance(exc, LimitRequestHeaders):
+            longest = self.cfg.limit_request_field_size
+            return (
+                f"A header is longer than {longest} bytes with its name, all headers together are "
+                f"longer than {HEADERS_AT_MOST * longest}, or there are more than "
+                f"{self.cfg.limit_request_fields}."
+            )
+        return None

@@ -38,8 +38,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(services: Services) -> Services:  # noqa: F811
+def contract_module() -> str:
+    """The contracts of the site; a test may replace it."""
+    return "tests.contract"
+
+
+@pytest.fixture
+def site(services: Services, contract_module: str) -> Services:  # noqa: F811
     """A validator that answers browsers, with one superuser (ADMIN)."""
+    services.environment["CONTRACT_MODULE"] = contract_module
     services.manage("collectstatic", "--noinput", "--verbosity", "0")
     name, password = ADMIN
     services.environment["DJANGO_SUPERUSER_PASSWORD"] = password

@@ -66,7 +66,7 @@ def test_a_wrong_token_is_told_beside_it(page):
     _fill(page, token="a-token-of-nobody")
     _send(page)
     assert _status(page).startswith("401")
-    assert page.locator("#error-token").inner_text() == "The token is not known."
+    assert page.locator("#token-error").inner_text() == "The token is not known."
     _fill(page, token="")
     _send(page)
     page.get_by_text("A token is required").first.wait_for()
@@ -87,7 +87,7 @@ def test_an_idempotency_key_is_sent_and_complained_of(page, site):
     _fill(page, field1="other")
     _send(page)
     assert _status(page).startswith("422")
-    assert "with other data" in page.locator("#error-key").inner_text()
+    assert "with other data" in page.locator("#key-error").inner_text()
 
 
 def test_its_curl_line_sends_what_the_form_would(page, site):
@@ -168,7 +168,7 @@ def test_the_documentation_shows_the_schema_and_tries_it(page, picture, fits):
     page.get_by_text("Send a message").first.click()
     page.get_by_text("The message does not fit the contract.").first.wait_for()
     page.get_by_role("button", name="Execute").first.click()
-    page.locator(".live-responses-table").get_by_text("token_unknown").first.wait_for()
+    page.locator(".live-responses-table").get_by_text("token_missing").first.wait_for()
     picture(page, "docs-tried")
 
 
@@ -176,3 +176,18 @@ def test_the_documentation_fits_a_phone(phone, fits):
     phone.goto("/docs/")
     phone.get_by_text("Send a message").first.wait_for()
     fits(phone)
+
+
+def test_the_documentation_sends_its_example_as_it_stands(page, site):
+    page.goto("/docs/")
+    page.get_by_role("button", name="Authorize").first.click()
+    page.locator(".modal-ux input").fill(TOKEN)
+    page.locator(".modal-ux button.authorize").click()
+    page.locator(".modal-ux button.btn-done").click()
+    page.locator(".opblock-post .opblock-summary-control").first.click()
+    page.locator(".opblock-post button.execute").click()
+    answer = page.locator(".opblock-post .live-responses-table tbody .response-col_status").first
+    answer.wait_for()
+    page.get_by_text("queued").first.wait_for()
+    assert answer.inner_text().startswith("202")
+    assert site.queue.count()["visible"] == 1

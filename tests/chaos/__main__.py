@@ -19,14 +19,14 @@ ALL_RIGHT, OFFENCES, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    sabotages = "\n".join(f"  {name:<22} {what}" for name, (what, _) in SABOTAGES.items())
+    sabotages = "\n".join(f"  {name:<24} {what}" for name, (what, _) in SABOTAGES.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs gunicorn and several uploaders behind proxies that disturb their calls\n"
-        "to SQS and S3, kills processes, stops the database and steps a clock, while\n"
-        "clients send messages; then counts what is in the bucket. All traffic is on\n"
-        "loopback. It takes three to four minutes.",
+        "to SQS, S3 and what issues credentials, kills processes, stops the database and\n"
+        "steps a clock, while clients send messages; then counts what is in the bucket.\n"
+        "All traffic is on loopback. It takes three to four minutes.",
         epilog=f"sabotages:\n{sabotages}\n\n"
         "exit status: 0 all is right, 1 something is not, 2 it cannot run here, 130 interrupted",
     )

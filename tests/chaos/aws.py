@@ -49,6 +49,11 @@ class Aws:
     def send(self, body: str) -> None:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
 
+    def set_visibility_timeout(self, seconds: int) -> None:
+        self.sqs.set_queue_attributes(
+            QueueUrl=self.queue_url, Attributes={"VisibilityTimeout": str(seconds)}
+        )
+
     def dead_letters(self) -> list[str]:
         """Return what is on the dead-letter queue, taken off it."""
         found = []

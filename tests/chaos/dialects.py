@@ -1,11 +1,11 @@
-"""How SQS and S3 say that something went wrong."""
+"""How AWS's services say that something went wrong."""
 
 import json
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from tests.chaos.faults import ANY_CALL, Fault
 from tests.chaos.http1 import Message
@@ -27,14 +27,11 @@ class Tampered:
 
 
 class Dialect(Protocol):
+    #: What is answered without doing anything, one of them each time.
+    answers: ClassVar[Mapping[Fault, Sequence[Message]]]
+
     def possible(self, request: Message) -> frozenset[Fault]:
         """Return what may happen to a call."""
-
-    def error(self, rng: random.Random) -> Message:
-        """Return a 5xx."""
-
-    def throttled(self, rng: random.Random) -> Message:
-        """Return the answer to somebody who asks too often."""
 
     def tamper(self, fault: Fault, request: Message, rng: random.Random) -> Tampered:
         """Carry out one of the faults that need to understand the call."""
@@ -43,17 +40,13 @@ class Dialect(Protocol):
         """Take note of an undisturbed call."""
 
 
-class S3:
+class _Plain:
+    """A service of which no call needs to be understood."""
+
+    answers: ClassVar[Mapping[Fault, Sequence[Message]]]
+
     def possible(self, request: Message) -> frozenset[Fault]:
-        return ANY_CALL
-
-    def error(self, rng: random.Random) -> Message:
-        if rng.random() < 0.5:
-            return _s3_error(500, "InternalError")
-        return _s3_error(503, "ServiceUnavailable")
-
-    def throttled(self, rng: random.Random) -> Message:
-        return _s3_error(503, "SlowDown")
+        return ANY_CALL | self.answers.keys()
 
     def tamper(self, fault: Fault, request: Message, rng: random.Random) -> Tampered:
         raise NotImplementedError(fault)
@@ -70,27 +63,106 @@ def _s3_error(status: int, code: str) -> Message:
     return Message.answer(status, code, body.encode(), Content_Type="application/xml")
 
 
+class S3(_Plain):
+    """S3, which encrypts a few objects with a KMS key of their own: one in 64."""
+
+    answers: ClassVar = {
+        Fault.ERROR: [_s3_error(500, "InternalError"), _s3_error(503, "ServiceUnavailable")],
+        Fault.THROTTLED: [_s3_error(503, "SlowDown")],
+        Fault.EXPIRED: [_s3_error(400, "ExpiredToken"), _s3_error(403, "InvalidAccessKeyId")],
+        Fault.KEY_DISABLED: [_s3_error(400, "KMS.DisabledException")],
+        Fault.DENIED: [_s3_error(403, "AccessDenied")],
+        Fault.PAGE: [
+            Message.answer(403, "Forbidden", b"<html>Blocked</html>", Content_Type="text/html")
+        ],
+    }
+
+    def possible(self, request: Message) -> frozenset[Fault]:
+        found = super().possible(request)
+        return found if _has_key_of_its_own(request) else found - {Fault.KEY_DISABLED}
+
+
+def _has_key_of_its_own(request: Message) -> bool:
+    """Decide by the message id at the end of the object's name: always the same for an object."""
+    name = request.start.split(" ")[1].rpartition("/")[2]
+    return name[:2] in {"00", "01", "02", "03"}
+
+
+class Container(_Plain):
+    """The endpoint of a container's credentials."""
+
+    answers: ClassVar = {
+        Fault.ERROR: [
+            Message.answer(status, "Error", b'{"code":"InternalServerError"}')
+            for status in (500, 503)
+        ],
+        Fault.THROTTLED: [Message.answer(429, "Too Many Requests", b'{"code":"Throttled"}')],
+    }
+
+
+def _sts_error(status: int, kind: str, code: str) -> Message:
+    body = (
+        f'<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>{kind}'
+        f"</Type><Code>{code}</Code><Message>Please try again.</Message></Error>"
+        f"<RequestId>CHAOS</RequestId></ErrorResponse>"
+    )
+    return Message.answer(status, code, body.encode(), Content_Type="text/xml")
+
+
+class Sts(_Plain):
+    answers: ClassVar = {
+        Fault.ERROR: [
+            _sts_error(500, "Receiver", "InternalFailure"),
+            _sts_error(503, "Receiver", "ServiceUnavailable"),
+        ],
+        Fault.THROTTLED: [_sts_error(400, "Sender", "Throttling")],
+    }
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _sqs_error(status: int, code: str, fault: str) -> Message:
+    document = {"__type": f"com.amazonaws.sqs#{code}", "message": "Please try again."}
+    return Message.answer(
+        status,
+        code,
+        _dump(document),
+        Content_Type="application/x-amz-json-1.0",
+        x_amzn_query_error=f"{code};{fault}",
+    )
+
+
 class Sqs:
     """SQS's JSON protocol."""
+
+    answers: ClassVar = {
+        Fault.ERROR: [
+            _sqs_error(500, "InternalFailure", "Receiver"),
+            _sqs_error(503, "ServiceUnavailable", "Receiver"),
+        ],
+        Fault.THROTTLED: [
+            _sqs_error(400, "ThrottlingException", "Sender"),
+            _sqs_error(400, "RequestThrottled", "Sender"),
+        ],
+        Fault.EXPIRED: [
+            _sqs_error(403, "ExpiredTokenException", "Sender"),
+            _sqs_error(403, "UnrecognizedClientException", "Sender"),
+        ],
+    }
 
     def __init__(self) -> None:
         self._received: deque[bytes] = deque(maxlen=_REMEMBERED)
 
     def possible(self, request: Message) -> frozenset[Fault]:
         action = _action(request)
+        any_call = ANY_CALL | self.answers.keys()
         if action.endswith("Batch"):
-            return ANY_CALL | {Fault.PARTIAL, Fault.UNMENTIONED}
+            return any_call | {Fault.PARTIAL, Fault.UNMENTIONED}
         if action == "ReceiveMessage" and self._received:
-            return ANY_CALL | {Fault.REDELIVERY}
-        return ANY_CALL
-
-    def error(self, rng: random.Random) -> Message:
-        if rng.random() < 0.5:
-            return _sqs_error(500, "InternalFailure", "Receiver")
-        return _sqs_error(503, "ServiceUnavailable", "Receiver")
-
-    def throttled(self, rng: random.Random) -> Message:
-        return _sqs_error(400, rng.choice(("ThrottlingException", "RequestThrottled")), "Sender")
+            return any_call | {Fault.REDELIVERY}
+        return any_call
 
     def tamper(self, fault: Fault, request: Message, rng: random.Random) -> Tampered:
         if fault is Fault.REDELIVERY:
@@ -173,20 +245,5 @@ def _changed(request: Message, asked: dict[str, Any]) -> Message:
     return request.with_body(_dump(asked))
 
 
-def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document).encode()
-
-
 def _sqs_answer(document: dict[str, Any]) -> Message:
     return Message.answer(200, "OK", _dump(document), Content_Type="application/x-amz-json-1.0")
-
-
-def _sqs_error(status: int, code: str, fault: str) -> Message:
-    document = {"__type": f"com.amazonaws.sqs#{code}", "message": "Please try again."}
-    return Message.answer(
-        status,
-        code,
-        _dump(document),
-        Content_Type="application/x-amz-json-1.0",
-        x_amzn_query_error=f"{code};{fault}",
-    )

@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Upstream(StrEnum):
+    """What is behind a proxy."""
+
+    SQS = "SQS"
+    S3 = "S3"
+    #: The endpoint from which a container takes the credentials of its role.
+    CONTAINER = "container"
+    STS = "STS"
+
+
 class Fault(StrEnum):
     """What can happen to one call. `AFTER` ones happen when the action has been done."""
 
@@ -21,6 +31,10 @@ class Fault(StrEnum):
     PARTIAL = "partial failure"
     UNMENTIONED = "entry not mentioned"
     REDELIVERY = "redelivered"
+    EXPIRED = "credentials expired"
+    KEY_DISABLED = "KMS key disabled"
+    DENIED = "access denied"
+    PAGE = "page of a proxy"
 
 
 #: What may happen to a call of any kind.
@@ -48,6 +62,7 @@ SQS_RATES: Mapping[Fault, float] = {
     Fault.PARTIAL: 0.05,
     Fault.UNMENTIONED: 0.02,
     Fault.REDELIVERY: 0.06,
+    Fault.EXPIRED: 0.002,
 }
 #: Faults of batches and receives, of which there are fewer than of other calls.
 _OF_ENTRIES = (Fault.PARTIAL, Fault.UNMENTIONED, Fault.REDELIVERY)
@@ -60,6 +75,20 @@ S3_RATES: Mapping[Fault, float] = {
     Fault.SLOW: 0.01,
     Fault.HANG: 0.001,
     Fault.TRUNCATED: 0.008,
+    Fault.EXPIRED: 0.002,
+    Fault.KEY_DISABLED: 0.005,
+    Fault.PAGE: 0.002,
+}
+
+#: Of the services that issue credentials, which are asked rarely.
+CREDENTIAL_RATES: Mapping[Fault, float] = {
+    Fault.RESET_BEFORE: 0.04,
+    Fault.RESET_AFTER: 0.04,
+    Fault.ERROR: 0.08,
+    Fault.THROTTLED: 0.04,
+    Fault.SLOW: 0.08,
+    Fault.HANG: 0.04,
+    Fault.TRUNCATED: 0.04,
 }
 
 
@@ -72,7 +101,10 @@ def sqs_rates(entries: float) -> dict[Fault, float]:
 
 @dataclass(frozen=True, order=True)
 class Outage:
-    """From `start` to `end`, in seconds since the faults began, each call meets `fault`."""
+    """From `start` to `end`, in seconds since the faults began, calls meet `fault`.
+
+    That is each call to which it may happen.
+    """
 
     start: float
     end: float
@@ -119,7 +151,7 @@ class Injector:
             return None
         now = self._clock() - self._started_at
         for outage in self._outages:
-            if outage.start <= now < outage.end:
+            if outage.start <= now < outage.end and outage.fault in possible:
                 self.counts[f"{outage.fault} (outage)"] += 1
                 return outage.fault
         left = self.rng.random()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from tests import postgresql
+from tests.chaos.aws import Aws
 from tests.chaos.clock import Clock
 from tests.chaos.schedule import Event, Schedule
 from tests.chaos.services import Service
@@ -24,8 +25,8 @@ class Havoc:
         *,
         database: postgresql.Server | None,
         clock: Clock | None,
+        aws: Aws,
         poison: Sequence[str],
-        send: Callable[[str], None],
         stopped: threading.Event,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -34,8 +35,8 @@ class Havoc:
         self._services = services
         self._database = database
         self._clock = clock
+        self._aws = aws
         self._poison = poison
-        self._send = send
         self._stopped = stopped
         self._finished = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -77,6 +78,9 @@ class Havoc:
                 self._stop_database(event)
             elif event.lane == "clock":
                 self._set_clock(event)
+            elif event.lane == "queue":
+                self._aws.set_visibility_timeout(round(event.value))
+                self.counts["visibility timeouts of the queue"] += 1
             else:
                 self._harm(self._services[event.lane], event)
 
@@ -119,7 +123,7 @@ class Havoc:
         for at, body in zip(self._schedule.poison, self._poison, strict=True):
             if self._stopped.wait(max(0.0, started + at - time.monotonic())):
                 return
-            self._send(body)
+            self._aws.send(body)
 
     def _look_after(self) -> None:
         """Start again what has ended by itself, which is noted as a death."""

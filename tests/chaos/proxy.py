@@ -129,11 +129,9 @@ class Proxy:
 
     async def _answer(self, fault: Fault | None, request: Message) -> Message:
         rng = self.injector.rng
+        if fault in self._dialect.answers:
+            return rng.choice(self._dialect.answers[fault])
         match fault:
-            case Fault.ERROR:
-                return self._dialect.error(rng)
-            case Fault.THROTTLED:
-                return self._dialect.throttled(rng)
             case Fault.PARTIAL | Fault.UNMENTIONED | Fault.REDELIVERY:
                 tampered = self._dialect.tamper(fault, request, rng)
                 forwarded = tampered.request

@@ -34,8 +34,8 @@ def _lines(result: Result) -> Iterator[str]:
         }
     )
     yield from _section("other answers", _without(journal.answers, "202"))
-    yield from _section("faults, SQS", result.sqs_faults)
-    yield from _section("faults, S3", result.s3_faults)
+    for upstream, faults in result.faults.items():
+        yield from _section(f"faults, {upstream}", faults)
     yield from _section("havoc", result.havoc)
     for note in result.notes:
         yield f"  {note}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.chaos import contents, evidence, schedule
 from tests.chaos.clients import Client, Shares
 from tests.chaos.evidence import Evidence
+from tests.chaos.faults import Upstream
 from tests.chaos.havoc import Havoc
 from tests.chaos.records import Journal
 from tests.chaos.schedule import Schedule
@@ -30,8 +31,7 @@ class Result:
     seconds: float
     evidence: Evidence
     verdict: Verdict
-    sqs_faults: Mapping[str, int]
-    s3_faults: Mapping[str, int]
+    faults: Mapping[Upstream, Mapping[str, int]]
     havoc: Mapping[str, int]
     notes: list[str]
 
@@ -58,8 +58,7 @@ def run(options: Options, scratch: Path, report: Callable[[str], object]) -> Res
         seconds=time.monotonic() - started,
         evidence=found,
         verdict=judge(found),
-        sqs_faults=stack.sqs.injector.counts,
-        s3_faults=stack.s3.injector.counts,
+        faults={name: injector.counts for name, injector in stack.injectors.items()},
         havoc=disturbed.havoc.counts,
         notes=_notes(stack),
     )
@@ -91,11 +90,11 @@ def _disturb(stack: Stack, plan: Schedule, report: Callable[[str], object]) -> _
         database=stack.database,
         clock=stack.clock,
         poison=poison,
-        send=stack.aws.send,
+        aws=stack.aws,
         stopped=stopped,
     )
     clients = _make_clients(stack, stopped)
-    for injector in stack.injectors:
+    for injector in stack.injectors.values():
         injector.start()
     havoc.start()
     for client in clients:
@@ -108,7 +107,7 @@ def _disturb(stack: Stack, plan: Schedule, report: Callable[[str], object]) -> _
         stopped.set()
         havoc.join()
         havoc.finish()
-    for injector in stack.injectors:
+    for injector in stack.injectors.values():
         injector.stop()
     return _Disturbed(clients, havoc, poison)
 
@@ -143,7 +142,7 @@ def _watch(clients: list[Client], stack: Stack, report: Callable[[str], object])
         told = seconds
         sent = sum(client.journal.messages for client in clients)
         accepted = sum(client.journal.answers["202"] for client in clients)
-        faults = sum(sum(injector.counts.values()) for injector in stack.injectors)
+        faults = sum(sum(injector.counts.values()) for injector in stack.injectors.values())
         report(
             f"[{seconds:4.0f} s] sent {sent}, accepted {accepted}, "
             f"on the queue {'+'.join(map(str, stack.aws.depth()))}, faults {faults}"

@@ -29,6 +29,14 @@ SABOTAGES: Mapping[str, tuple[str, Collection[Kind]]] = {
         "what S3 does not take is delivered again at once",
         {Kind.LOST, Kind.DEAD_LETTERS},
     ),
+    "refuse-dotted-codes": (
+        "an error code with a dot is taken for a refusal of the object",
+        {Kind.LOST, Kind.DEAD_LETTERS},
+    ),
+    "fail-without-credentials": (
+        "a moment without credentials raises what botocore raises, RuntimeError",
+        {Kind.DEATH, Kind.UNFORESEEN},
+    ),
     "lose-events-silently": ("lost audit events are not logged", {Kind.AUDIT}),
     "log-content": ("messages are logged", {Kind.LEAK}),
 }

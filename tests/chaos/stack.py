@@ -2,7 +2,7 @@
 
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +15,19 @@ from tests import postgresql
 from tests.chaos import aws, contents, sabotage, services
 from tests.chaos.aws import Aws
 from tests.chaos.clock import Clock
-from tests.chaos.dialects import S3, Sqs
-from tests.chaos.faults import S3_RATES, Injector, sqs_rates
+from tests.chaos.dialects import S3, Container, Dialect, Sqs, Sts
+from tests.chaos.faults import (
+    CREDENTIAL_RATES,
+    S3_RATES,
+    Fault,
+    Injector,
+    Upstream,
+    sqs_rates,
+)
 from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import Schedule, Shape
 from tests.chaos.services import Service
+from tests.stands import credentials
 
 _TOKENS = ", ".join(f'"{client}": ["{token}"]' for client, token in contents.TOKENS.items())
 
@@ -41,8 +49,8 @@ class Stack:
     options: Options
     scratch: Path
     aws: Aws
-    sqs: Proxy
-    s3: Proxy
+    proxies: Mapping[Upstream, Proxy]
+    sts: credentials.Sts
     database: postgresql.Server | None
     database_url: str
     clock: Clock | None
@@ -50,8 +58,8 @@ class Stack:
     ports: list[int] = field(default_factory=list)
 
     @property
-    def injectors(self) -> tuple[Injector, Injector]:
-        return self.sqs.injector, self.s3.injector
+    def injectors(self) -> dict[Upstream, Injector]:
+        return {upstream: proxy.injector for upstream, proxy in self.proxies.items()}
 
 
 @contextmanager
@@ -60,14 +68,28 @@ def running(options: Options, plan: Schedule, scratch: Path) -> Iterator[Stack]:
     with ExitStack() as started:
         emulators = aws.ministack if options.is_short else aws.fauxqs_and_seaweedfs
         found = started.enter_context(emulators(scratch, options.shape))
-        sqs, s3 = _proxies(options, plan, found)
+        issuing = {
+            "lifetime": options.shape.credential_seconds,
+            "access_key": environment.ACCESS_KEY,
+        }
+        container = started.enter_context(credentials.Metadata(**issuing))
+        sts = started.enter_context(credentials.Sts(**issuing))
+        upstreams: dict[Upstream, tuple[str, Dialect, Mapping[Fault, float]]] = {
+            Upstream.SQS: (found.sqs_endpoint, Sqs(), sqs_rates(options.shape.partial_failures)),
+            Upstream.S3: (found.s3_endpoint, S3(), S3_RATES),
+            Upstream.CONTAINER: (container.url, Container(), CREDENTIAL_RATES),
+            Upstream.STS: (sts.url, Sts(), CREDENTIAL_RATES),
+        }
         database = started.enter_context(_database(scratch))
         stack = Stack(
             options=options,
             scratch=scratch,
             aws=found,
-            sqs=started.enter_context(sqs),
-            s3=started.enter_context(s3),
+            proxies={
+                name: started.enter_context(_proxy(options, plan, name, *upstream))
+                for name, upstream in upstreams.items()
+            },
+            sts=sts,
             database=database,
             database_url=database.url if database else f"sqlite:///{scratch / 'audit.sqlite3'}",
             clock=Clock(scratch) if Clock.is_available() else None,
@@ -84,11 +106,16 @@ def seeded(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed}/{name}")
 
 
-def _proxies(options: Options, plan: Schedule, found: Aws) -> tuple[Proxy, Proxy]:
-    rates = sqs_rates(options.shape.partial_failures)
-    sqs = Injector(seeded(options.seed, "sqs"), rates, plan.sqs_outages)
-    s3 = Injector(seeded(options.seed, "s3"), S3_RATES, plan.s3_outages)
-    return Proxy(found.sqs_endpoint, Sqs(), sqs), Proxy(found.s3_endpoint, S3(), s3)
+def _proxy(
+    options: Options,
+    plan: Schedule,
+    name: Upstream,
+    endpoint: str,
+    dialect: Dialect,
+    rates: Mapping[Fault, float],
+) -> Proxy:
+    injector = Injector(seeded(options.seed, name.lower()), rates, plan.outages[name])
+    return Proxy(endpoint, dialect, injector)
 
 
 @contextmanager
@@ -127,7 +154,9 @@ def _migrate(stack: Stack) -> None:
 def _environment(stack: Stack) -> dict[str, str]:
     return (
         environment.bare(stack.scratch)
-        | environment.of_aws(sqs=stack.sqs.endpoint, s3=stack.s3.endpoint)
+        | environment.of_aws(
+            sqs=stack.proxies[Upstream.SQS].endpoint, s3=stack.proxies[Upstream.S3].endpoint
+        )
         | {
             "SQS_QUEUE_URL": stack.aws.queue_url,
             "SQS_DLQ_URL": stack.aws.dlq_url,
@@ -143,10 +172,20 @@ def _environment(stack: Stack) -> dict[str, str]:
             "S3_TIMEOUT_SECONDS": str(stack.options.shape.s3_timeout),
             "UPLOADER_CONCURRENCY": "8",
             "UPLOADER_WAIT_SECONDS": "2",
-            "UPLOADER_RETRY_SECONDS": "2",
+            "UPLOADER_RETRY_SECONDS": "5",
         }
         | sabotage.environment(stack.options.sabotage)
     )
+
+
+def _credentials(stack: Stack, number: int) -> dict[str, str]:
+    """Return where a service takes its credentials: from the container or, if it is odd, STS."""
+    fixed = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    if number % 2:
+        sts = stack.proxies[Upstream.STS].endpoint
+        return fixed | stack.sts.environment(stack.scratch) | {"AWS_ENDPOINT_URL_STS": sts}
+    container = stack.proxies[Upstream.CONTAINER].endpoint
+    return fixed | {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{container}/role"}
 
 
 def _make_services(stack: Stack) -> None:
@@ -156,7 +195,10 @@ def _make_services(stack: Stack) -> None:
         stack.ports.append(port)
         name = f"master {number}"
         variables = {"PORT": str(port), "VALIDATOR_METRICS_PORT": str(free_port())}
-        if number == 0 and stack.clock is not None:
+        if number > 0 or stack.clock is None:
+            variables |= _credentials(stack, number)
+        else:
+            # By its clock all credentials have expired: it has the ones that never do.
             variables |= stack.clock.environment()
         stack.services[name] = Service(
             name,
@@ -172,7 +214,7 @@ def _make_services(stack: Stack) -> None:
         variables = {
             "UPLOADER_HEARTBEAT_FILE": str(heartbeat),
             "UPLOADER_METRICS_PORT": str(free_port()),
-        }
+        } | _credentials(stack, number)
         stack.services[name] = Service(
             name,
             services.UPLOADER,

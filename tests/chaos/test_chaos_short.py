@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tests.chaos import aws, schedule
+from tests.chaos.faults import Upstream
 from tests.chaos.run import run
 from tests.chaos.stack import Options
 
@@ -24,6 +25,6 @@ def test_nothing_is_lost_doubled_or_changed(tmp_path):
     assert result.verdict.offences == []
     # It was put to the test.
     assert len(result.evidence.objects) >= schedule.SHORT.messages * 0.9
-    assert sum(result.sqs_faults.values()) > 0
-    assert sum(result.s3_faults.values()) > 0
+    for upstream in (Upstream.SQS, Upstream.S3, Upstream.CONTAINER, Upstream.STS):
+        assert sum(result.faults[upstream].values()) > 0
     assert result.havoc["kill -9 of an uploader"] == schedule.SHORT.uploader_kills

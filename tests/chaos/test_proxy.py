@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.chaos import proxy as proxy_module
-from tests.chaos.dialects import S3, Sqs
+from tests.chaos.dialects import S3, Container, Sqs, Sts
 from tests.chaos.faults import Fault, Injector, Outage
 from tests.chaos.proxy import Proxy
 
@@ -210,6 +210,46 @@ def test_errors_have_the_shape_of_s3(upstream):
     assert status == 503
     assert b"<Code>SlowDown</Code>" in body
     assert upstream.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fault", "statuses", "words"),
+    [
+        (S3(), Fault.EXPIRED, {400, 403}, {"ExpiredToken", "InvalidAccessKeyId"}),
+        (S3(), Fault.DENIED, {403}, {"<Code>AccessDenied</Code>"}),
+        (S3(), Fault.PAGE, {403}, {"<html>"}),
+        (Sqs(), Fault.EXPIRED, {403}, {"ExpiredTokenException", "UnrecognizedClientException"}),
+        (Container(), Fault.ERROR, {500, 503}, {"InternalServerError"}),
+        (Container(), Fault.THROTTLED, {429}, {"Throttled"}),
+        (Sts(), Fault.ERROR, {500, 503}, {"InternalFailure", "ServiceUnavailable"}),
+        (Sts(), Fault.THROTTLED, {400}, {"<Code>Throttling</Code>"}),
+    ],
+    # Of no set: its order differs between the processes that share the tests.
+    ids=lambda value: (
+        type(value).__name__
+        if hasattr(value, "answers")
+        else " ".join(map(str, sorted(value)))
+        if isinstance(value, set)
+        else str(value)
+    ),
+)
+def test_a_refusal_has_the_shape_of_its_service(upstream, dialect, fault, statuses, words):
+    with running(upstream, fault, dialect) as proxy:
+        answers = [call(proxy) for _ in range(20)]
+    assert {status for status, _ in answers} == statuses
+    assert {word for word in words for _, body in answers if word in body.decode()} == words
+    assert upstream.bodies == []
+
+
+def test_s3_refuses_only_the_objects_of_a_kms_key_that_is_disabled(upstream):
+    outages = [Outage(0, 60, Fault.KEY_DISABLED)]
+    with running(upstream, dialect=S3(), outages=outages) as proxy:
+        for message_id, expected in (("03f", 400), ("04f", 200), ("f03", 200), ("03f", 400)):
+            path = f"/bucket/messages/2026/11/26/{message_id}.json"
+            status, body = call(proxy, method="PUT", path=path)
+            assert status == expected
+            assert (b"<Code>KMS.DisabledException</Code>" in body) == (expected == 400)
+    assert len(upstream.bodies) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from tests.chaos.sabotage import SABOTAGES
 _SCRIPT = """
 import django
 django.setup()
-import cpsite.audit.recorder, cpsite.message, cpsite.queue.client
+import cpsite.audit.recorder, cpsite.credentials, cpsite.message, cpsite.queue.client
 import uploader.handler, uploader.storage_outage, validator.idempotency
 for changed in (
     cpsite.audit.recorder._lose,
     cpsite.message.Message.encode,
     cpsite.queue.client._outcome,
+    cpsite.credentials.CredentialsUnavailable.__init__,
+    uploader.handler.action,
     uploader.handler.Handler._store_parts,
     uploader.handler.Handler.leave_undecodable,
     uploader.handler.object_key,
@@ -41,7 +43,7 @@ def test_each_one_changes_what_is_there():
     )
     assert done.returncode == 0, done.stderr
     assert all("saboteur" in line for line in done.stdout.split())
-    assert len(done.stdout.split()) == 8
+    assert len(done.stdout.split()) == 10
 
 
 def test_without_a_name_nothing_is_changed():

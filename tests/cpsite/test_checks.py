@@ -25,7 +25,8 @@ PRODUCTION = {
 
 
 @pytest.fixture
-def configured(settings):
+def configured(settings, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     settings.SQS_QUEUE_URL = QUEUE_URL
     settings.S3_BUCKET = "messages"
     return settings
@@ -46,6 +47,18 @@ def test_a_good_configuration_passes(configured, service):
         ("uploader", "SQS_QUEUE_URL", "cpsite-messages", "cpsite.E003", "SQS_QUEUE_URL"),
         ("uploader", "SQS_QUEUE_URL", QUEUE_URL + ".fifo", "cpsite.E003", "FIFO"),
         ("uploader", "S3_BUCKET", "", "cpsite.E004", "S3_BUCKET"),
+        ("uploader", "S3_BUCKET", "s3://lake", "cpsite.E004", "the bucket's name alone"),
+        ("uploader", "S3_BUCKET", "lake/folder", "cpsite.E004", "S3_PREFIX"),
+        ("uploader", "S3_BUCKET", "https://lake.s3.amazonaws.com", "cpsite.E004", "S3_BUCKET"),
+        ("uploader", "S3_BUCKET", "arn:aws:s3:::lake", "cpsite.E004", "S3_BUCKET"),
+        ("uploader", "S3_BUCKET", "arn:aws:s3::123456789012:accesspoint/m.mrap", "cpsite.E004", ""),
+        ("uploader", "S3_BUCKET", "lake--use1-az4--x-s3", "cpsite.E004", "directory bucket"),
+        ("uploader", "SQS_DLQ_URL", QUEUE_URL, "cpsite.E010", "the same queue"),
+        ("validator", "SQS_DLQ_URL", QUEUE_URL + "/", "cpsite.E010", "the same queue"),
+        ("uploader", "SQS_DLQ_URL", "dead", "cpsite.E010", "SQS_DLQ_URL"),
+        ("uploader", "SQS_DLQ_URL", QUEUE_URL + "-dlq.fifo", "cpsite.E010", "standard queue"),
+        ("validator", "AWS_REGION", "eu-west-1", "cpsite.E011", "sqs.eu-west-1.amazonaws.com"),
+        ("uploader", "SQS_QUEUE_URL", "http://localhost:4566/0/q", "cpsite.E011", "localhost:4566"),
         ("validator", "SECRET_KEY", "django-insecure-x", "cpsite.E005", "DJANGO_SECRET_KEY"),
         ("validator", "MAX_BODY_BYTES", 400_000, "cpsite.E006", "MAX_BODY_BYTES"),
     ],
@@ -150,8 +163,75 @@ def test_gunicorn_names_a_bad_variable():
     assert "Traceback" not in started.stderr
 
 
+@pytest.mark.parametrize("variable", ["HOST", "METRICS_HOST"])
+@pytest.mark.parametrize(
+    "value", ["256.0.0.1", "::1::", "192.0.2.1", "[::1", "no.such.host.invalid"]
+)
+def test_gunicorn_names_the_variable_of_a_host_that_it_cannot_listen_on(variable, value):
+    started = _gunicorn(**{variable: value}, PORT="0", **PRODUCTION)
+    assert started.returncode != 0
+    assert f'"{variable}"' in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+def test_gunicorn_demands_the_memory_that_its_configuration_needs():
+    started = _gunicorn(PORT="0", WEB_CONNECTIONS="1000000000", **PRODUCTION)
+    assert started.returncode != 0
+    assert "WEB_CONNECTIONS=1000000000" in started.stderr
+    assert "MiB of memory" in started.stderr
+    assert "Traceback" not in started.stderr
+
+
 def test_the_uploader_command_refuses_to_start_without_a_queue():
     started = _manage("run_uploader", S3_BUCKET="messages")
     assert started.returncode == 1
     assert "SQS_QUEUE_URL" in started.stderr
     assert "Traceback" not in started.stderr
+
+
+def test_an_endpoint_of_an_emulator_does_not_fit_a_queue_of_aws(configured, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://localhost:4566")
+    with pytest.raises(SystemCheckError, match=r"cpsite\.E011"):
+        checks.require(checks.UPLOADER)
+    configured.SQS_QUEUE_URL = "http://sqs.us-east-1.localhost.localstack.cloud:4566/0/q"
+    checks.require(checks.UPLOADER)
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us-east-1", "queue.amazonaws.com"),
+        ("eu-west-1", "eu-west-1.queue.amazonaws.com"),
+        ("us-east-2", "sqs-fips.us-east-2.amazonaws.com"),
+        ("eu-west-1", "sqs.eu-west-1.api.aws"),
+        ("cn-north-1", "sqs.cn-north-1.amazonaws.com.cn"),
+        ("eu-west-1", "vpce-0a1b2c-3d4e.sqs.eu-west-1.vpce.amazonaws.com"),
+    ],
+)
+def test_each_name_of_sqs_in_the_region_is_a_good_one(configured, region, host):
+    configured.AWS_REGION = region
+    configured.SQS_QUEUE_URL = f"https://{host}/123456789012/cpsite-messages"
+    checks.require(checks.UPLOADER)
+    configured.AWS_REGION = "ap-south-1"
+    with pytest.raises(SystemCheckError, match=r"cpsite\.E011"):
+        checks.require(checks.UPLOADER)
+
+
+@pytest.mark.parametrize("bucket", ["lake", "my.lake", "Old_Lake", "a" * 63])
+def test_names_of_buckets_pass(configured, bucket):
+    configured.S3_BUCKET = bucket
+    checks.require(checks.UPLOADER)
+
+
+def test_an_access_point_does_for_a_bucket(configured):
+    configured.S3_BUCKET = "arn:aws:s3:us-west-2:123456789012:accesspoint/lake"
+    checks.require(checks.UPLOADER)
+
+
+@pytest.mark.parametrize("service", [checks.VALIDATOR, checks.UPLOADER])
+def test_a_profile_that_does_not_exist_is_named_once(configured, monkeypatch, service):
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
+    with pytest.raises(SystemCheckError) as caught:
+        checks.require(service)
+    assert str(caught.value).count("nobody-has-this") == 1
+    assert "cpsite.E012" in str(caught.value)

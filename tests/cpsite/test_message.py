@@ -5,16 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cpsite.message import FIELD_NAMES, DecodeError, Message
+from cpsite import json_text
+from cpsite.json_text import Number
+from cpsite.message import DecodeError, Message
 from tests import factories
 
 # Whatever the contract accepts: any text that UTF-8 can encode.
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(FIELD_NAMES, texts)))
+@given(st.fixed_dictionaries(dict.fromkeys(factories.fields(), texts)))
 def test_decode_is_the_inverse_of_encode(data):
-    message = Message.accept(client="alice", data=data)
+    message = factories.accepted(client="alice", data=data)
     assert Message.decode(message.encode().encode()) == message
 
 
@@ -32,7 +34,7 @@ def test_encoded_is_one_line():
 
 
 def test_each_accepted_message_has_its_own_id_and_a_utc_time():
-    first, second = (Message.accept(client="a", data={}) for _ in range(2))
+    first, second = (factories.accepted(client="a", data={}) for _ in range(2))
     assert first.message_id != second.message_id
     assert first.accepted_at.tzinfo is UTC
     assert abs(first.accepted_at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -43,12 +45,40 @@ def test_times_of_other_zones_are_read_as_utc():
     moment = datetime(2026, 11, 24, 1, 0, tzinfo=elsewhere)
     read = Message.decode(factories.message(accepted_at=moment).encode().encode())
     assert read.accepted_at == moment
+    assert read.accepted_at.tzinfo is UTC  # not the zone of the machine
     assert read.accepted_at.isoformat() == "2026-11-23T23:00:00+00:00"
 
 
 def test_field_names_of_another_contract_are_kept():
     message = factories.message(data={"old_field": "still stored"})
     assert Message.decode(message.encode().encode()).data == {"old_field": "still stored"}
+
+
+def test_values_of_any_kind_are_kept_as_they_were_written():
+    text = '{"n": 1.10, "big": 123456789012345678901234567890, "o": {"l": [true, null, -0.0e5]}}'
+    message = factories.message(data_text=text)
+    read = Message.decode(message.encode().encode())
+    assert read.data_text == text
+    assert read.data["n"] == Number("1.10")
+    assert read.data["o"] == {"l": [True, None, Number("-0.0e5")]}
+
+
+def test_an_object_of_many_members_is_read_without_their_texts():
+    """For tens of thousands a loop would hold up the process."""
+    members = {f"name{number}": number for number in range(9)}
+    document = json_text.parse(json.dumps(members))
+    assert isinstance(document, json_text.Document)
+    assert document == members
+    few = json_text.parse(json.dumps(dict(list(members.items())[:8])))
+    assert few.text_of("name7") == "7"
+
+
+def test_a_message_of_another_contract_names_it():
+    message = factories.message(contract="orders")
+    assert message.encode() == factories.message().encode().replace(
+        '"data":', '"contract":"orders","data":'
+    )
+    assert Message.decode(message.encode().encode()) == message
 
 
 def _broken(**changes):
@@ -75,8 +105,14 @@ def _broken(**changes):
         _broken(accepted_at="0001-01-01T00:00:00+14:00"),
         _broken(client=None),
         _broken(data=[]),
-        _broken(data={"field1": 1}),
-        _broken(data={"field1": {"a": "b"}}),
+        _broken(data="{}"),
+        _broken(data={"field1": float("nan")}),
+        _broken(data={"field1": "\ud800"}),
+        _broken(data={"field1": {"\udfff": [1]}}),
+        _broken(data={"field1": [["\ud800"]]}),
+        _broken(contract=None),
+        _broken(contract="Orders"),
+        _broken(contract="x" * 31),
         _broken(token="secret"),
     ],
 )

@@ -1,17 +1,15 @@
 import http.server
 import threading
 import traceback
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
 from botocore.config import Config
-from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from cpsite import storage
 from cpsite.storage import StorageUnreachable
 from tests import factories
 from uploader.object_keys import object_key
@@ -177,62 +175,12 @@ def test_a_storage_that_is_not_there_is_unreachable(monkeypatch, stub):
         store(KEY, b"{}")
 
 
-class Rotating:
-    """Credentials that change, as a task role's do."""
-
-    def __init__(self):
-        self.number = 0
-
-    def get_frozen_credentials(self):
-        self.number += 1
-        return ReadOnlyCredentials(f"key-{self.number}", "secret", f"token-{self.number}")
-
-
-def test_credentials_of_a_role_are_sent_and_asked_for_again_in_time(stub, monkeypatch):
-    """obstore must not keep credentials for longer than botocore guarantees them."""
-    rotating = Rotating()
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda self: rotating)
-    monkeypatch.setattr(storage, "_CREDENTIALS_TTL", timedelta(seconds=1))
-    store(KEY, b"{}")
-    store(KEY, b"{}")
-    keys = [request[1]["authorization"].split("/")[0] for request in stub.requests]
-    assert keys[0].endswith("key-1")
-    assert stub.requests[0][1]["x-amz-security-token"] == "token-1"
-
-
-def test_botocore_vouches_for_its_credentials_as_long_as_we_keep_them():
-    assert RefreshableCredentials._mandatory_refresh_timeout >= 600
-    assert timedelta(seconds=600) >= storage._CREDENTIALS_TTL
-
-
-def test_without_credentials_it_says_so(stub, monkeypatch):
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda self: None)
-    with pytest.raises(NoCredentialsError):
-        store(KEY, b"{}")
-
-
 def test_an_object_parameter_that_would_be_ignored_is_an_error(stub, settings):
     messages = settings.STORAGES["messages"]
     options = {**messages["OPTIONS"], "object_parameters": {"ACL": "public-read"}}
     settings.STORAGES = {**settings.STORAGES, "messages": {**messages, "OPTIONS": options}}
     with pytest.raises(ImproperlyConfigured, match="ACL"):
         store(KEY, b"{}")
-
-
-@pytest.mark.parametrize(
-    ("bucket_name", "region", "endpoint"),
-    [
-        ("lake", "eu-west-1", "https://lake.s3.eu-west-1.amazonaws.com"),
-        ("lake", "cn-north-1", "https://lake.s3.cn-north-1.amazonaws.com.cn"),
-        ("my.lake", "eu-west-1", "https://s3.eu-west-1.amazonaws.com"),
-    ],
-)
-def test_on_aws_the_endpoint_is_boto3s(monkeypatch, bucket_name, region, endpoint):
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    made = storage.MessageS3Storage(bucket_name=bucket_name, region_name=region)
-    found, virtual_hosted = made._endpoint(made._create_session())
-    assert found == endpoint
-    assert virtual_hosted == ("." not in bucket_name)
 
 
 def test_object_parameters_of_the_storage_hold(bucket, settings):
@@ -273,8 +221,9 @@ def test_links_of_the_storage_still_work(bucket):
 
 def test_endpoints_that_boto3_is_told_to_ignore_are_ignored(stub, monkeypatch):
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
-    config = storages["messages"].put_store().config
-    assert config["endpoint_url_s3"] == "https://bucket.s3.us-east-1.amazonaws.com"
+    found = storages["messages"]
+    target = found.target(found._create_session())
+    assert target.url == "https://bucket.s3.us-east-1.amazonaws.com"
 
 
 @pytest.fixture

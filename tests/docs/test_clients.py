@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cpsite.message import FIELD_NAMES, Message
+from cpsite.message import Message
+from tests import factories
 from tests.docs.faults import CUT_ANSWER, LOSE_ANSWER, Answer, faulty_proxy
 from tests.docs.markdown import ROOT, page
 from tests.end_to_end.conftest import (  # noqa: F401 - fixtures
@@ -115,7 +116,7 @@ def test_each_sends_a_message(validator, run):
         assert sent.returncode == 0, sent.stderr
         message = published(validator)
         assert message.client == "alice"
-        assert message.data == dict(zip(FIELD_NAMES, "abcd", strict=True))
+        assert message.data == dict(zip(factories.fields(), "abcd", strict=True))
         assert message_id_in(sent.stdout) == str(message.message_id)
 
 
@@ -136,6 +137,18 @@ def test_each_asks_for_the_status(validator, run):
         assert known.stdout == "stored\n", known.stderr
         unknown = run(program, validator.port, ID="00000000-0000-4000-8000-000000000000")
         assert unknown.stdout in {"None\n", "null\n"}, unknown.stderr
+
+
+def test_a_wrong_address_is_no_unknown_message(validator, run):
+    elsewhere = f"http://127.0.0.1:{validator.port}/api/v1"
+    message_id = "00000000-0000-4000-8000-000000000000"
+    python = f"import send_message; print(send_message.status('{message_id}'))"
+    node = f"import('./send-message.mjs').then(m => m.status('{message_id}')).then(console.log)"
+    for program in (f'python -c "{python}"', f'node -e "{node}"', PYTHON, NODE):
+        done = run(program, validator.port, CPSITE_URL=elsewhere)
+        assert (done.returncode, done.stdout) == (1, ""), program
+        assert "404" in done.stderr
+        assert "not_found" in done.stderr
 
 
 def test_a_failing_network_makes_one_message(validator, run):

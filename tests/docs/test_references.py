@@ -141,7 +141,9 @@ OURS = [
 def test_our_commands_stand_in_operations_with_their_exit_codes(name):
     operations = page("docs/operations.md")
     assert re.search(
-        rf"^python manage\.py {name}\b.*# \w", section(operations, "Commands"), re.MULTILINE
+        rf"^\| `python manage\.py {name}\b[^|]*` \| \w",
+        section(operations, "Commands"),
+        re.MULTILINE,
     )
     assert name in re.findall(r"^\| `(\w+)", section(operations, "Exit codes"), re.MULTILINE)
 

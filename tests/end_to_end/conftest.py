@@ -204,7 +204,7 @@ def database_url(tmp_path: Path) -> Iterator[str]:
 def services(
     queue: Queue, bucket: Bucket, aws_endpoint: str, database_url: str, tmp_path: Path
 ) -> Iterator[Services]:
-    kept = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+    kept = ("PATH", "HOME", "CONTRACT_MODULE", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {
         "AWS_ACCESS_KEY_ID": "test",

@@ -38,7 +38,13 @@ class Devstack:
         self.state = tmp_path / "state"
         names = ("PORT", "AWS_PORT", "VALIDATOR_METRICS_PORT", "UPLOADER_METRICS_PORT")
         self.ports = {name: free_port() for name in names}
-        kept = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+        kept = (
+            "PATH",
+            "HOME",
+            "CONTRACT_MODULE",
+            "COVERAGE_PROCESS_START",
+            "COVERAGE_PROCESS_CONFIG",
+        )
         self.environment = {name: os.environ[name] for name in kept if name in os.environ}
         self.environment |= {name: str(port) for name, port in self.ports.items()}
         self.environment |= {"PYTHONUNBUFFERED": "1", "VISIBILITY_TIMEOUT_SECONDS": "12"}
@@ -153,15 +159,22 @@ def test_from_the_banner_to_the_object_and_the_audit_log_and_back_after_a_restar
     assert devstack.post(token, {"field1": "a", "field2": "b", "field3": "c"})[0] == 400
     listed = devstack.run("objects")
     assert f"{accepted['message_id']}.json" in listed.stdout
+    asked = devstack.run(
+        "query", f"select field1, day from messages where message_id = '{accepted['message_id']}'"
+    )
+    assert asked.stdout.splitlines()[1].split()[0] == "a"
+    assert asked.stderr.startswith("Rows: 1. Objects read: 1 (")
+    wrong = devstack.run("query", "select field5 from messages")
+    assert (wrong.returncode, "field5" in wrong.stderr) == (1, True)
     traced = devstack.run("manage", "trace", accepted["message_id"], "--verify")
     assert f"{accepted['message_id']}  stored" in traced.stdout
     assert "verified intact" in traced.stdout
     admin = _admin(devstack)
     log = wait_for(
-        lambda: (page := admin("audit/auditevent/")).count("field-what") == 4 and page,
-        "four audit events",
+        lambda: (page := admin("audit/auditevent/")).count("field-what") == 5 and page,
+        "five audit events",
     )
-    for told in ("accepted", "stored", "token_unknown", "contract_required"):
+    for told in ("accepted", "stored", "token_unknown", "contract_required", "object_verified"):
         assert told in log
     assert accepted["message_id"] in admin(f"audit/auditevent/?q={accepted['message_id']}")
 
@@ -172,7 +185,7 @@ def test_from_the_banner_to_the_object_and_the_audit_log_and_back_after_a_restar
     devstack.start()
     assert devstack.token() == token
     assert accepted["message_id"] in devstack.objects()
-    assert _admin(devstack)("audit/auditevent/").count("field-what") == 4
+    assert _admin(devstack)("audit/auditevent/").count("field-what") == 5
 
 
 def test_undelivered_messages_outlive_a_stop(devstack):
@@ -268,7 +281,8 @@ def test_commands_without_a_running_stack_say_so(devstack):
     assert "is `make run` running?" in sent.stderr
 
 
-def test_objects_without_a_running_stack_says_so(devstack):
-    listed = devstack.run("objects")
+@pytest.mark.parametrize("command", ["objects", "query"])
+def test_without_a_running_stack_they_say_so(devstack, command):
+    listed = devstack.run(command)
     assert listed.returncode == 1
     assert "is `make run` running?" in listed.stderr

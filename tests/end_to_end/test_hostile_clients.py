@@ -15,6 +15,7 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
+from cpsite.web import in_flight
 from cpsite.web import worker as gunicorn_worker
 from tests import factories
 from tests.waiting import wait_for
@@ -26,6 +27,9 @@ pytestmark = [
 
 GUNICORN = ["-m", "gunicorn", "--config"]
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+#: MAX_BODY_BYTES by default.
+LONGEST = 327_680
 
 #: What a slow client sends first, and then again and again for as long as it is let.
 SLOW = {
@@ -129,14 +133,75 @@ def test_thousands_of_idle_connections_do_not_keep_out_a_good_client(services):
             assert services.post(_data(number))[0] == 202
 
 
+def _start(services, *lines, is_ready=None, **environment):
+    """Start a validator of one process whose configuration has some lines more."""
+    config = services.scratch / "config.py"
+    config.write_text("\n".join(["from cpsite.gunicorn import *", *lines]))
+    process = services._start(
+        "validator", [*GUNICORN, str(config)], WEB_CONCURRENCY="1", **environment
+    )
+    wait_for(is_ready or (lambda: services.get("/health/ready")[0] == 200), "the validator")
+    return process
+
+
 def _start_impatient(services, **settings):
     """Start a validator with other bounds than ours, so that a test need not wait for those."""
-    config = services.scratch / "config.py"
-    lines = ["from cpsite.gunicorn import *", "from cpsite.web import worker as gunicorn_worker"]
-    lines += [f"gunicorn_worker.{name} = {value}" for name, value in settings.items()]
-    config.write_text("\n".join([*lines, "keepalive = 2"]))
-    services._start("validator", [*GUNICORN, str(config)], WEB_CONCURRENCY="1")
-    wait_for(lambda: services.get("/health/ready")[0] == 200, "the validator")
+    values = [f"gunicorn_worker.{name} = {value}" for name, value in settings.items()]
+    imports = "from cpsite.web import worker as gunicorn_worker"
+    return _start(services, imports, *values, "keepalive = 2")
+
+
+SERVICE = in_flight.Service(processes=1, connections=512, header_bytes=16_384)
+#: Configuration lines of a validator whose memory has room for four of the longest bodies.
+LITTLE_MEMORY = f"""
+from cpsite.observability import resource_limits
+resource_limits.find = lambda: resource_limits.Limits(
+    cpu_cores=1.0,
+    memory_bytes={SERVICE.memory_needed(LONGEST)}
+)"""
+
+
+def test_more_long_bodies_than_fit_into_memory_are_refused_before_they_are_read(services):
+    head = HEAD + b"Content-Length: %d\r\n\r\n" % LONGEST
+    long = json.dumps(factories.envelope(data=dict.fromkeys(_data(), "x" * 60_000))).encode()
+    with ExitStack() as stack:
+        # A queue that never answers: all messages stay in flight.
+        hanging = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=20))
+        _start(
+            services,
+            LITTLE_MEMORY,
+            is_ready=lambda: services.get("/health/live")[0] == 200,
+            AWS_ENDPOINT_URL=f"http://127.0.0.1:{hanging.getsockname()[1]}",
+            SQS_PUBLISH_TIMEOUT_SECONDS="600",
+        )
+        for _ in range(5):  # four of the longest bodies are five of these
+            sender = stack.enter_context(closing(_connect(services.port)))
+            sender.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(long), long))
+        # All of them have been read by the worker once this one has been answered.
+        assert services.post({"field1": "x"})[0] == 400
+        late = [stack.enter_context(closing(_connect(services.port))) for _ in range(2)]
+        for each in late:
+            each.sendall(head)  # and nothing of the body
+        # Short messages need no room.
+        assert services.post({"field1": "x"})[0] == 400
+        for each in late:
+            answer, body = _answer(each)
+            assert (answer.status, body["code"]) == (503, "overloaded")
+            assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_slow_bodies_make_room_for_long_ones(services):
+    _start(services, LITTLE_MEMORY)
+    long = dict.fromkeys(_data(), "x" * 60_000)
+    with ExitStack() as stack:
+        for _ in range(4):
+            slow = stack.enter_context(closing(_connect(services.port)))
+            slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LONGEST)
+        # All of them have been read by the worker once this one has been answered.
+        assert services.post(_data())[0] == 202
+        wait_for(lambda: services.post(long)[0] == 202, "room for a long message")
+    for _ in range(9):  # what was in flight has been counted off
+        assert services.post(long)[0] == 202
 
 
 def _trickle(connection, piece):
@@ -179,9 +244,9 @@ def test_a_body_that_stalls_is_not_waited_for(monkeypatch):
     with ours, theirs:
         theirs.sendall(b"half")
         body = Body(LengthReader(SocketUnreader(ours), 8))
-        request = SimpleNamespace(body=body, must_close=False)
+        request = SimpleNamespace(body=body, must_close=False, readable_bytes=8)
         waits = gunicorn_worker._Waits(60, TimeoutError)
-        reading = gunicorn_worker._Body(request, ours, waits)
+        reading = gunicorn_worker._Body(request, gunicorn_worker._Client(ours, waits), waits)
         assert not request.must_close  # what is left of it could be read
         with pytest.raises(TimeoutError):
             reading.read()
@@ -253,7 +318,7 @@ def test_much_of_anything_is_refused_and_takes_no_turns_from_others(services):
     assert _raw(services, HEAD, *[field % number for number in range(100)], b"\r\n") == (
         *(431, "bad_request"),
     )
-    assert _raw(services, HEAD, b"X: " + b"x" * 9_000 + b"\r\n\r\n") == (431, "bad_request")
+    assert _raw(services, HEAD, b"X: " + b"x" * 20_000 + b"\r\n\r\n") == (431, "bad_request")
     assert _raw(services, HEAD, b"X: " + b"x" * 700_000) == (431, "bad_request")
     assert _raw(services, b"GET /" + b"x" * 100_000) == (414, "bad_request")
     # All of a body that nobody wants, before a look at the answer.

@@ -433,7 +433,7 @@ def test_hostile_http_gets_a_4xx_and_reaches_no_queue(services):
         assert b"alice-token" not in answer
         assert b"private" not in answer
     log = validator.log.read_text()
-    assert "request_unreadable" in log
+    assert "request_refused" in log
     assert "alice-token" not in log
     assert "private" not in log
 

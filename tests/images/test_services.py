@@ -8,12 +8,15 @@ from typing import Any, Self
 
 import pytest
 
+from cpsite import json_text
 from tests.conftest import Bucket, Queue
 from tests.images.conftest import Start
 from tests.images.engine import Container
 from tests.waiting import wait_for
+from validator.contract import CONTRACTS
 
-DATA = {"field1": "a", "field2": "b", "field3": "c", "field4": "d"}
+#: A message of the contract that ships, which is the images'.
+DATA = json.loads(json_text.write(CONTRACTS[0]().example))
 INIT = pytest.mark.parametrize(
     "options", [("--init",), ()], ids=["under an init process", "as process 1"]
 )
@@ -80,7 +83,7 @@ def test_a_message_goes_from_the_validator_to_s3(
     assert (status, body["status"]) == (202, "queued")
     wait_for(lambda: stored(bucket) == {body["message_id"]}, "the object")
     assert post(environment, token="not-a-token")[0] == 401
-    assert post(environment, field4=1)[0] == 400
+    assert post(environment, unknown=1)[0] == 400
     assert validator.is_healthy()
     assert uploader.is_healthy()
     assert validator.stop() == 0

@@ -49,6 +49,7 @@ NOT_DRAWN = {
     "p99_requests": "of so few requests there is no percentile",
     "failed_uploads": "so few failures are no reason for an alert, whatever their ratio",
     "audit_gaps": "it is 0: any line that is not at the bottom is above it",
+    "conflicting_messages": "as above",
 }
 
 

@@ -5,6 +5,7 @@ from botocore.exceptions import ClientError
 
 from cpsite.queue.client import DeleteFailed
 from tests import factories
+from tests.logged import lines_of
 from tests.waiting import wait_for
 from uploader import acknowledger as module
 from uploader import metrics
@@ -105,25 +106,30 @@ def test_messages_that_arrive_during_a_call_are_deleted_after_it(start):
     ],
     ids=repr,
 )
-def test_each_failure_is_counted_and_logged(start, caplog, answer, failures, error):
+def test_each_failure_is_counted_and_a_lasting_one_logged_once(
+    start, caplog, answer, failures, error
+):
     before = metrics.acknowledge_failures_total._value.get()
     acknowledger = start(Deliveries(answer))
     for number in range(3):
         acknowledger.add(part(number))
     acknowledger.close()
-    lines = [line for line in caplog.records if line.getMessage() == "acknowledge_failed"]
-    assert [line.error for line in lines] == [error] * failures
+    lines = [fields for _, event, fields in lines_of(caplog) if event == "acknowledge_failed"]
+    message_id = str(factories.message().message_id)
+    assert lines == [{"error": error, "times": 1, "message_id": message_id}]
     assert metrics.acknowledge_failures_total._value.get() == before + failures
 
 
 def test_an_unexpected_error_does_not_end_the_thread(start, caplog):
     receiver = Deliveries(RuntimeError("a bug"))
+    before = metrics.acknowledge_failures_total._value.get()
     acknowledger = start(receiver)
     for number in range(20):
         acknowledger.add(part(number))
     wait_for(lambda: len(receiver.batches) == 2, "the acknowledger")
     acknowledger.close()
     assert "acknowledge_failed_unexpectedly" in caplog.text
+    assert metrics.acknowledge_failures_total._value.get() == before + 10
 
 
 def test_while_one_thread_deletes_another_gathers_full_batches(start):

@@ -4,11 +4,11 @@ import gzip
 import json
 import logging
 import threading
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from cpsite.message import Message
 from tests import factories
 from tests.waiting import wait_for
 from uploader import handler, storage
@@ -40,7 +40,7 @@ def make_worker(queue, tmp_path):
 
 
 def publish(count):
-    messages = [Message.accept(client="alice", data=factories.fields()) for _ in range(count)]
+    messages = [factories.accepted(client="alice", data=factories.fields()) for _ in range(count)]
     for message in messages:
         publish_message(message.encode())
     return messages
@@ -126,7 +126,7 @@ def test_messages_of_a_batch_that_cannot_be_stored_are_retried_in_any_batch(
     monkeypatch.setattr(handler, "POISON_RETRY_SECONDS", 0)
     messages = publish(12)
     # A refusal of the object, which leaves its messages to SQS at once.
-    errors = [ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")]
+    errors = [ClientError({"Error": {"Code": "EntityTooLarge"}}, "PutObject")]
 
     def store(key, body):
         if errors:
@@ -138,7 +138,7 @@ def test_messages_of_a_batch_that_cannot_be_stored_are_retried_in_any_batch(
     assert counts.stored == 12
     assert sorted(stored_lines(bucket)) == sorted(message.encode() for message in messages)
     failed = [event for event in audit() if event.kind == "failed"]
-    assert {event.reason for event in failed} == {"aws_AccessDenied"}
+    assert {event.reason for event in failed} == {"aws_EntityTooLarge"}
     assert len(failed) == 6
 
 
@@ -248,18 +248,68 @@ def test_small_batches_leave_room_for_a_receive(
     assert worker.run().stored == 25
 
 
-def test_a_batch_is_stored_even_when_no_thread_can_be_started(
-    make_worker, queue, bucket, monkeypatch, caplog
+@pytest.mark.parametrize("layout", ["batch", "object"])
+def test_each_message_is_stored_once_when_no_thread_can_be_started(
+    make_worker, queue, bucket, monkeypatch, caplog, layout
 ):
-    publish(4)
-    worker = make_worker()
+    """The executor queues a call before it fails to start a thread: another one may do it too."""
+    publish(12)
+    worker = make_worker(max_messages=2, **({} if layout == "batch" else {"batcher": None}))
+    adjust = worker._executor._adjust_thread_count
+    started = []
 
-    def refuse(*_args):
-        raise RuntimeError("can't start new thread")
+    def start_one():
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(adjust())
 
-    monkeypatch.setattr(worker._executor, "submit", refuse)
-    assert worker.run().stored == 4
-    assert "upload_thread_not_started" in caplog.text
+    monkeypatch.setattr(worker._executor, "_adjust_thread_count", start_one)
+    counts = worker.run()
+    assert (counts.received, counts.stored, counts.failed) == (12, 12, 0)
+    assert caplog.text.count("upload_thread_not_started") == 1
+    assert queue.count() == {"visible": 0, "in_flight": 0}
+
+
+def test_a_batch_counts_messages_and_not_deliveries(make_worker, queue, bucket, caplog):
+    caplog.set_level(logging.INFO)
+    messages = publish(2)
+    for message in messages:
+        publish_message(message.encode())
+    make_worker().run()
+    (line,) = [each for each in caplog.records if each.getMessage() == "batch_stored"]
+    assert line.messages == len(stored_lines(bucket)) == 2
+
+
+def test_what_is_stored_and_waits_for_its_delete_stays_hidden(
+    make_worker, queue, bucket, monkeypatch
+):
+    """Deletes may be slow: SQS must not deliver meanwhile what is stored already."""
+    monkeypatch.setattr("uploader.visibility.INTERVAL", 0.05)
+    go_on = threading.Event()
+    publish(25)
+    worker = make_worker(drain=False, batcher=None)
+    acknowledge, calls = worker._receiver.acknowledge, []
+
+    def slowly(deliveries):
+        calls.append(deliveries)
+        assert go_on.wait(120)
+        return acknowledge(deliveries)
+
+    monkeypatch.setattr(worker._receiver, "acknowledge", slowly)
+    worker._receiver.read_settings()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        # Both threads are busy with a delete of ten at most, so the others wait.
+        wait_for(lambda: len(calls) == 2 and worker.counts.stored > 20, "two deletes")
+        waiting = wait_for(worker._acknowledger.deliveries, "what waits")
+        for delivery in waiting:
+            delivery.hidden_at -= 20
+        wait_for(lambda: all(time.monotonic() - each.hidden_at < 15 for each in waiting), "them")
+    finally:
+        go_on.set()
+        worker.stop()
+        thread.join(30)
     assert queue.count() == {"visible": 0, "in_flight": 0}
 
 

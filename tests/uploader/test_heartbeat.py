@@ -178,7 +178,10 @@ def test_the_health_check_says_the_same_and_starts_no_django(path):
 
 
 def test_both_read_the_same_file_by_default():
-    code = "from django.conf import settings; print(settings.UPLOADER_HEARTBEAT_FILE)"
+    code = (
+        "from django.conf import settings; from uploader import liveness; "
+        "print(liveness.heartbeat_file(settings.UPLOADER_HEARTBEAT_FILE))"
+    )
     shown = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],

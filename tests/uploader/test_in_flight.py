@@ -102,13 +102,16 @@ def test_what_has_not_begun_is_cancelled_and_removed(make):
     assert metrics.in_flight._value.get() == len(in_flight) == 2
 
 
-def test_a_call_that_cannot_be_started_leaves_nothing_behind(make):
+def test_what_cannot_be_started_is_in_flight_all_the_same(make):
     def fail():
         raise RuntimeError("can't start new thread")
 
     in_flight = make()
+    delivery = _Delivery(1)
     with pytest.raises(RuntimeError):
-        in_flight.add(_Delivery(1), fail)
+        in_flight.add(delivery, fail)
+    assert in_flight.deliveries() == [delivery]
+    in_flight.remove([delivery])
     assert in_flight.is_empty(within=0)
 
 

@@ -30,7 +30,9 @@ def test_a_queue_that_does_not_answer_has_no_value(queue, settings, caplog):
     sampler.sample()
     assert math.isnan(_depth("messages", "visible"))
     assert _depth("dead_letters", "visible") == 0
-    assert "queue_depth_unknown" in caplog.text
+    (line,) = [line for line in caplog.records if line.getMessage() == "queue_depth_unknown"]
+    assert line.queue == "messages"
+    assert line.error == "aws_AWS.SimpleQueueService.NonExistentQueue"
 
 
 def test_a_truncated_answer_has_no_value(queue, monkeypatch):
@@ -77,4 +79,11 @@ def test_it_samples_in_a_thread_until_stopped(queue):
     sampler.stop()
     sampler._thread.join(10)
     assert not sampler._thread.is_alive()
+    assert (sampler._thread.name, sampler._thread.daemon) == ("queue-depth", True)
     assert _depth("messages", "visible") == 1
+
+
+def test_a_call_that_hangs_ends_soon_and_is_repeated_once(aws_endpoint):
+    config = QueueDepthSampler()._client.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert config.retries["total_max_attempts"] == 2

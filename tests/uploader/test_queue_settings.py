@@ -4,7 +4,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from django.core.management import CommandError
 
-from uploader.queue_settings import QueueAttributes, check_queue
+from uploader.queue_check import check_queue
+from uploader.queue_settings import QueueAttributes
 from uploader.receiver import Receiver
 from uploader.storage import longest_write_seconds
 
@@ -39,7 +40,7 @@ def test_an_unavailable_sqs_does_not_stop_the_start(receiver, monkeypatch, caplo
     def fail():
         raise EndpointConnectionError(endpoint_url="http://sqs")
 
-    monkeypatch.setattr(receiver, "attributes", fail)
+    monkeypatch.setattr(receiver, "read_settings", fail)
     check_queue(receiver)
     assert "queue_not_checked" in caplog.text
 

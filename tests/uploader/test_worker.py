@@ -3,20 +3,22 @@
 import logging
 import threading
 import time
+from collections import Counter
 from hashlib import sha256
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from cpsite.audit.recorder import recorder
-from cpsite.message import Message
 from cpsite.queue.client import DeleteFailed
 from cpsite.queue.delivery import Delivery
 from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
+from tests.logged import lines_of
 from tests.waiting import wait_for
 from uploader import handler, metrics, storage, storage_outage
 from uploader.heartbeat import Heartbeat, Pulse
+from uploader.layouts import Batcher
 from uploader.object_keys import object_key
 from uploader.receiver import Receiver
 from uploader.worker import Worker
@@ -43,7 +45,7 @@ def make_worker(queue, tmp_path):
 
 def publish(count=1, **changes):
     messages = [
-        Message.accept(client="alice", data=factories.fields(**changes)) for _ in range(count)
+        factories.accepted(client="alice", data=factories.fields(**changes)) for _ in range(count)
     ]
     for message in messages:
         publish_message(message.encode())
@@ -275,14 +277,25 @@ def test_failed_receives_back_off_and_recover(make_worker, queue, bucket, monkey
         ConnectionResetError(),
     ]
     slept = []
-    monkeypatch.setattr(worker, "_sleep", lambda seconds, pulse: slept.append(seconds))
+    monkeypatch.setattr(
+        worker, "_sleep", lambda seconds, pulse: slept.append(seconds) or pulse.beat()
+    )
     monkeypatch.setattr(
         worker._receiver,
         "receive",
         lambda limit: _raise(errors.pop(0)) if errors else receive(limit),
     )
+    before = metrics.receives_total.labels("failed")._value.get()
     assert worker.run().stored == 1
-    assert caplog.text.count("receive_failed") == 3
+    assert metrics.receives_total.labels("failed")._value.get() == before + 3
+    assert [fields for _, event, fields in lines_of(caplog) if event == "receive_failed"] == [
+        {"error": error, "times": 1, "retry_in_seconds": round(seconds, 1)}
+        for error, seconds in zip(
+            ["aws_RequestThrottled", "aws_ServiceUnavailable", "ConnectionResetError"],
+            slept,
+            strict=True,
+        )
+    ]
     assert 0.5 <= slept[0] <= 1 <= slept[1] <= 2 <= slept[2] <= 4
 
 
@@ -303,7 +316,7 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
     make_worker, queue, bucket, monkeypatch, caplog
 ):
     publish()
-    worker = make_worker(store=Failing(_client_error("AccessDenied")))
+    worker = make_worker(store=Failing(_client_error("EntityTooLarge")))
 
     def fail(*_args, **_kwargs):
         raise _client_error("RequestThrottled")
@@ -316,7 +329,7 @@ def test_a_release_that_fails_is_left_to_the_visibility_timeout(
 
 def test_a_refused_release_is_logged(make_worker, queue, bucket, monkeypatch, caplog):
     publish()
-    worker = make_worker(store=Failing(_client_error("AccessDenied")))
+    worker = make_worker(store=Failing(_client_error("EntityTooLarge")))
     client = worker._receiver._channel.sqs(queue.url.rpartition("/")[2])._client
     monkeypatch.setattr(
         client,
@@ -325,7 +338,7 @@ def test_a_refused_release_is_logged(make_worker, queue, bucket, monkeypatch, ca
     )
     worker.run()
     (line,) = [record for record in caplog.records if record.getMessage() == "release_failed"]
-    assert line.error == "aws_InternalError"
+    assert (line.error, line.times) == ("aws_InternalError", 1)
 
 
 def test_an_outage_of_the_storage_is_waited_out_with_what_is_in_flight(
@@ -358,7 +371,9 @@ def test_while_the_storage_is_unavailable_one_message_is_received_after_each_pau
         worker._handler.outage.failed()
     limits, slept = [], []
     receive = worker._receiver.receive
-    monkeypatch.setattr(worker, "_sleep", lambda seconds, pulse: slept.append(seconds))
+    monkeypatch.setattr(
+        worker, "_sleep", lambda seconds, pulse: slept.append(seconds) or pulse.beat()
+    )
     monkeypatch.setattr(worker._receiver, "receive", lambda n: limits.append(n) or receive(n))
     worker.run()
     assert limits[0] == 1
@@ -393,7 +408,7 @@ def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkey
         raise OperationalError
 
     monkeypatch.setattr(QuerySet, "bulk_create", fail)
-    monkeypatch.setattr(recorder, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(recorder._closing, "wait", lambda seconds: None)
     publish(2)
     assert make_worker().run().stored == 2
     assert audit() == []
@@ -423,6 +438,40 @@ def test_every_part_of_a_healthy_worker_keeps_beating(make_worker, queue, bucket
     worker.stop()
     thread.join(20)
     assert not worker._heartbeat._pulses
+
+
+def test_its_threads_have_the_names_of_the_docs_and_do_not_keep_the_process(
+    make_worker, queue, bucket
+):
+    """docs/architecture.md names them. A stop that hangs must end with the main thread."""
+    before = set(threading.enumerate())
+    worker = make_worker(
+        drain=False,
+        more_receivers=[Receiver(concurrency=4)],
+        batcher=Batcher(max_messages=1, max_bytes=1_000_000, max_seconds=60),
+    )
+    publish()
+    thread = threading.Thread(target=worker.run, name="main", daemon=False)
+    thread.start()
+    wait_for(lambda: worker.counts.stored, "a message")
+    ours = [each for each in threading.enumerate() if each not in before]
+    names = Counter(each.name for each in ours if not each.name.startswith(("Thread-", "upload")))
+    assert names == {
+        "main": 1,
+        "receive": 1,
+        "acknowledge": 3,
+        "visibility": 1,
+        "batches": 1,
+        "heartbeat": 1,
+    }
+    assert any(each.name.startswith("upload_") for each in ours)
+    assert all(
+        each.daemon
+        for each in ours
+        if each.name in {"acknowledge", "visibility", "batches", "heartbeat"}
+    )
+    worker.stop()
+    thread.join(20)
 
 
 @pytest.mark.parametrize("part", ["receive", "upload", "acknowledge"])

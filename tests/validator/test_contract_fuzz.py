@@ -25,7 +25,7 @@ from validator.models import IdempotencyRecord
 
 # All examples of a test share the fixtures below, which are emptied before each request.
 fuzz = settings(
-    max_examples=max(200, settings().max_examples),
+    max_examples=2 * settings().max_examples,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -34,7 +34,7 @@ NAMES = ["field1", "field2", "field3", "field4"]
 LONGEST = 65_536
 LONGEST_BODY = 327_680
 
-STRAIGHT, NEGOTIATED = "*/*", "text/html;q=0.9,application/json"
+STRAIGHT, NEGOTIATED = "*/*", "text/html,application/json;q=0.1"
 
 
 # --- The expected answer to the bytes of a request, by docs/api.md -----------------------------
@@ -72,11 +72,9 @@ def expected(body, content_type, bearer=None):
 
 
 def _judged(document, bearer):
-    tokens = [token for token in (bearer, document.get("token", bearer)) if token is not None]
-    if "token" not in document and bearer is None:
+    tokens = [token for token in (bearer, document.get("token")) if token is not None]
+    if not tokens:
         return Expected(401, "token_missing")
-    if "token" in document and document["token"] is None:
-        return Expected(401, "token_unknown")
     owners = {OWNERS.get(token) if isinstance(token, str) else None for token in tokens}
     if None in owners or len(owners) > 1:
         return Expected(401, "token_unknown")
@@ -384,7 +382,7 @@ def test_what_fits_is_queued_as_it_is(service, data, token):
 
 
 good_keys = st.sampled_from(["k", '"k"', "K", "~" * 255])
-bad_keys = st.sampled_from(["", " ", '""', '"', '"k', "a b", "é", "\x7f", "x" * 256])
+bad_keys = st.sampled_from(["", " ", "k,k", '""', '"', '"k', "a b", "é", "\x7f", "x" * 256])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -411,7 +409,7 @@ def test_a_key_stands_for_one_message(service, requests):
         answer = service.post(body, accept=accept, **headers)
         document = check_shape(answer)
         name = (OWNERS[token], key and key.strip('"'))
-        if key is not None and not re.fullmatch(r'("?)[!#-~]{1,255}\1', key):
+        if key is not None and not re.fullmatch(r'("?)[!#-+\--~]{1,255}\1', key):
             assert (answer.status_code, document["code"]) == (400, "idempotency_key_invalid")
         elif name in known and known[name][0] != text:
             assert (answer.status_code, document["code"]) == (422, "idempotency_key_reused")

@@ -2,16 +2,23 @@
 
 import json
 import logging
+import threading
+import time
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from cpsite.message import Message
+from cpsite.queue.group_commit import NotSent
 from tests import factories
+from tests.logged import lines_of
 from tests.waiting import wait_for
-from validator import exceptions, idempotency, metrics, views
+from validator import exceptions, idempotency, metrics, publisher, views
 from validator.models import IdempotencyRecord
 
 # A refused INSERT would end the transaction that wraps other tests.
@@ -117,7 +124,9 @@ def test_a_key_may_be_quoted_or_not(send, queue, key):
     assert send(key=f'"{key}"').headers["Idempotent-Replayed"] == "true"
 
 
-@pytest.mark.parametrize("key", ["", " ", '""', "x" * 256, "two words", "é", 'a"b', '"a', 'a"'])
+@pytest.mark.parametrize(
+    "key", ["", " ", '""', "x" * 256, "two words", "é", 'a"b', '"a', 'a"', "a,a", '"a,b"']
+)
 def test_a_bad_key_is_400_and_nothing_is_sent(send, queue, key):
     answer = send(key=key)
     assert answer.status_code == 400
@@ -134,6 +143,115 @@ def test_an_unauthenticated_caller_learns_nothing_about_keys(send, queue):
 def test_a_broken_contract_leaves_the_key_free(send, queue):
     assert send(field1="").status_code == 400
     assert send().status_code == 202
+
+
+def _too_large(monkeypatch):
+    """Let messages grow too long for SQS, as text full of U+007F does."""
+    monkeypatch.setattr("cpsite.queue.client.MESSAGE_BYTES", 10)
+
+
+def _known_outage(monkeypatch):
+    monkeypatch.setattr(publisher._breaker(), "begin", lambda: None)
+
+
+def _no_turn(monkeypatch):
+    def submit(self, item, size=0):
+        raise NotSent
+
+    monkeypatch.setattr("cpsite.queue.group_commit.GroupCommit.submit", submit)
+
+
+NEVER_SENT = {
+    "too large": (_too_large, 413),
+    "outage": (_known_outage, 503),
+    "turn": (_no_turn, 503),
+}
+
+
+@pytest.mark.parametrize("kind", NEVER_SENT)
+def test_a_message_that_was_never_sent_leaves_its_key_free(send, queue, monkeypatch, kind):
+    break_it, status = NEVER_SENT[kind]
+    with monkeypatch.context() as broken:
+        break_it(broken)
+        assert send().status_code == status
+        assert send(field1="other").status_code == status
+    shortened = send(field1="new")
+    assert shortened.status_code == 202
+    assert "Idempotent-Replayed" not in shortened.headers
+    assert send(field1="new").json() == shortened.json()
+    assert send().status_code == 422
+    assert [message.data["field1"] for message in _published(queue)] == ["new"]
+
+
+@pytest.mark.parametrize("kind", NEVER_SENT)
+def test_an_expired_key_is_free_again_as_well(send, queue, monkeypatch, kind):
+    send()
+    _shift(expires_at=Now() - timedelta(seconds=1))
+    with monkeypatch.context() as broken:
+        NEVER_SENT[kind][0](broken)
+        send(field1="second")
+    assert send(field1="third").status_code == 202
+
+
+@pytest.mark.parametrize("kind", NEVER_SENT)
+def test_a_message_that_an_earlier_request_may_have_sent_keeps_its_key(
+    send, queue, monkeypatch, kind
+):
+    with monkeypatch.context() as broken:
+
+        def no_answer(body):
+            raise exceptions.QueueUnavailable
+
+        broken.setattr(views, "publish_message", no_answer)
+        assert send().status_code == 503
+    message_id = IdempotencyRecord.objects.get().message_id
+    with monkeypatch.context() as broken:
+        NEVER_SENT[kind][0](broken)
+        send()
+    assert send(field1="other").status_code == 422
+    assert send().json()["message_id"] == str(message_id)
+
+
+def test_a_late_request_does_not_free_the_key_of_who_has_taken_it_over(send, queue, monkeypatch):
+    """It was never sent, but so late that another request publishes it meanwhile."""
+    monkeypatch.setattr(idempotency.Claim, "_update", lambda self, **changes: None)
+    message_id = send().json()["message_id"]
+    record = IdempotencyRecord.objects.get()
+    first = replace(factories.message(), message_id=record.message_id)
+    values = idempotency._values("order-1", first)
+    _shift(claimed_until=Now() - timedelta(seconds=1))
+    assert IdempotencyRecord.objects.with_now().get().take_over(values)
+    late = idempotency.Claim(record.pk, first, given_at=time.monotonic() - 14)
+    late.free()
+    assert str(IdempotencyRecord.objects.get().message_id) == message_id
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "after an expired one"])
+def test_a_request_that_is_held_up_after_it_got_the_key_does_not_free_it(
+    send, monkeypatch, is_first
+):
+    """For as long as its claim lasts, so that another request has it by now."""
+    if not is_first:
+        send(field1="old")
+        _shift(expires_at=Now() - timedelta(seconds=1))
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(idempotency, "time", clock)
+    now, query = 1000.0, idempotency._query
+
+    def hold_up(statement):
+        nonlocal now
+        found = query(statement)
+        now += 14
+        return found
+
+    monkeypatch.setattr(idempotency, "_query", hold_up)
+    message = factories.message()
+    late = idempotency.claim("order-1", message)
+    _shift(claimed_until=Now() - timedelta(seconds=1))
+    record = IdempotencyRecord.objects.with_now().get()
+    assert record.take_over(idempotency._values("order-1", message))
+    late.free()
+    assert str(IdempotencyRecord.objects.get().message_id) == str(message.message_id)
 
 
 def test_while_a_request_is_in_progress_another_one_is_a_409(send, queue, monkeypatch):
@@ -204,12 +322,23 @@ def test_a_key_is_known_for_its_time(send, queue):
     assert IdempotencyRecord.objects.count() == 1
 
 
+def test_a_claim_outlasts_a_publish_and_a_key_its_day(send, queue, settings, monkeypatch):
+    settings.SQS_PUBLISH_TIMEOUT_SECONDS, settings.IDEMPOTENCY_KEY_SECONDS = 100, 1000
+    before = timezone.now()
+    send()
+    after, record = timezone.now(), IdempotencyRecord.objects.get()
+    a_millisecond = timedelta(milliseconds=1)  # SQLite's times have no more digits
+    claimed_at = record.claimed_until - timedelta(seconds=100 + 5)
+    assert before - a_millisecond <= claimed_at <= after
+    assert record.expires_at - record.claimed_until == timedelta(seconds=1000)
+
+
 def test_an_expired_key_goes_to_only_one_request(send, queue):
     send()
     _shift(expires_at=Now() - timedelta(seconds=1))
     found = IdempotencyRecord.objects.with_now().get()
     one, two = (
-        idempotency._values("order-1", Message.accept(client="alice", data=factories.fields()))
+        idempotency._values("order-1", factories.accepted(client="alice", data=factories.fields()))
         for _ in range(2)
     )
     assert [found.start_afresh(one), found.start_afresh(two)] == [True, False]
@@ -276,7 +405,10 @@ def test_a_confirmation_that_cannot_be_recorded_is_still_a_202(send, queue, monk
 
     monkeypatch.setattr(idempotency, "_query", fail_the_second_time)
     assert send().status_code == 202
-    assert "idempotency_not_noted" in caplog.text
+    (fields,) = [
+        fields for _, event, fields in lines_of(caplog) if event == "idempotency_not_noted"
+    ]
+    assert fields == {"message_id": str(IdempotencyRecord.objects.get().message_id)}
 
 
 def test_records_hold_neither_keys_nor_content(send, queue):
@@ -300,11 +432,17 @@ def test_expired_records_are_pruned(send, queue, monkeypatch):
 def test_pruning_happens_at_intervals_in_a_thread(monkeypatch):
     clock, done = [0.0], []
     pruner = idempotency.Pruner(clock=lambda: clock[0])
-    monkeypatch.setattr(pruner, "prune", lambda: done.append(clock[0]))
-    for now in (0.0, 59.0, 60.0, 61.0, 121.0):
+
+    def prune():
+        thread = threading.current_thread()
+        done.append((clock[0], thread.name, thread.daemon))
+
+    monkeypatch.setattr(pruner, "prune", prune)
+    for number, now in ((0, 0.0), (0, 59.0), (1, 60.0), (1, 61.0), (1, 119.9), (2, 120.0)):
         clock[0] = now
         pruner.prune_aside()
-    wait_for(lambda: done == [60.0, 121.0], "two prunings")
+        wait_for(lambda: len(done) >= number, "a pruning")  # noqa: B023
+    assert done == [(60.0, "idempotency", True), (120.0, "idempotency", True)]
 
 
 def test_an_outage_while_pruning_is_logged(monkeypatch, caplog):
@@ -313,4 +451,44 @@ def test_an_outage_while_pruning_is_logged(monkeypatch, caplog):
 
     monkeypatch.setattr(IdempotencyRecord.objects, "prune_batch", fail)
     idempotency.pruner.prune()
+    assert lines_of(caplog) == [("WARNING", "idempotency_not_pruned", {})]
+
+
+def test_a_request_goes_on_when_no_thread_can_be_started_for_pruning(monkeypatch, caplog):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    clock = [0.0]
+    pruner = idempotency.Pruner(clock=lambda: clock[0])
+    clock[0] += idempotency.PRUNE_INTERVAL
+    pruner.prune_aside()
     assert "idempotency_not_pruned" in caplog.text
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite lets one write at a time")
+def test_pruning_waits_for_a_request_that_gives_the_key_to_a_new_message(send, queue):
+    """Inside of the statement: the pruner has found the row expired, and waits for its lock."""
+    send()
+    _shift(expires_at=Now() - timedelta(seconds=1))
+    done = []
+
+    def prune():
+        done.append(IdempotencyRecord.objects.prune_batch(10))
+        connection.close()
+
+    thread = threading.Thread(target=prune)
+    with transaction.atomic():
+        found = IdempotencyRecord.objects.with_now().get()
+        assert found.start_afresh(idempotency._values("order-1", factories.message()))
+        thread.start()
+        wait_for(_somebody_waits_for_a_lock, "the pruner")
+    thread.join(30)
+    assert done == [0]
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def _somebody_waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]

@@ -2,12 +2,13 @@ import json
 import logging
 import uuid
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from cpsite.message import Message
 from tests import factories
-from validator import metrics
+from validator import metrics, views
 
 
 def post(client, payload=None, **extra):
@@ -120,6 +121,17 @@ def test_acceptance_is_audited(client, queue, audit):
     assert event.duration_ms >= 0
 
 
+@pytest.mark.parametrize("accept", ["*/*", "application/json;q=0.9"])  # without DRF, and with it
+@pytest.mark.parametrize("token", [factories.ALICE, "wrong-token"])
+def test_events_have_the_milliseconds_of_the_request(
+    client, queue, audit, monkeypatch, accept, token
+):
+    seconds = iter([100.0, 100.25])
+    monkeypatch.setattr(views, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    post(client, factories.envelope(token=token), headers={"accept": accept})
+    assert audit()[0].duration_ms == 250
+
+
 def test_acceptance_has_a_log_line_without_token_or_content(client, queue, caplog):
     caplog.set_level(logging.DEBUG)
     answer = post(client)
@@ -139,10 +151,18 @@ def test_results_are_counted(client, queue):
     assert metrics.messages_total.labels("token_unknown")._value.get() == unknown + 1
 
 
-def test_get_describes_the_service_to_json_clients(client):
+def test_get_describes_the_service_to_json_clients(client, settings):
     answer = client.get("/", headers={"accept": "application/json"})
     assert answer.status_code == 200
-    assert answer.json()["fields"] == ["field1", "field2", "field3", "field4"]
+    assert answer.json() == {
+        "service": "cpsite",
+        "send": "POST / with a JSON object of token and data",
+        "contract": "message",
+        "fields": ["field1", "field2", "field3", "field4"],
+        "example": '{"field1":"a","field2":"b","field3":"c","field4":"d"}',
+        "max_field_length": settings.MAX_FIELD_LENGTH,
+        "max_body_bytes": settings.MAX_BODY_BYTES,
+    }
 
 
 def test_message_ids_are_uuids(client, queue):

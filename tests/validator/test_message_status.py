@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
@@ -41,6 +42,7 @@ def test_a_message_that_was_just_accepted_is_queued(client, queue, ask, audit):
     assert ask(sent["message_id"]).json() == {
         "message_id": sent["message_id"],
         "status": "queued",
+        "contract": "message",
         "accepted_at": f"{event.accepted_at:%Y-%m-%dT%H:%M:%S.%fZ}",
         "stored_at": None,
         "object_key": None,
@@ -57,6 +59,7 @@ def test_a_stored_message_has_its_time_and_key(ask):
     assert answer.json() == {
         "message_id": str(ID),
         "status": "stored",
+        "contract": "message",
         "accepted_at": "2026-11-23T23:59:59.000005Z",
         "stored_at": "2026-11-24T00:00:01.000005Z",
         "object_key": "messages/2026/11/23/x.json",
@@ -116,6 +119,13 @@ def test_an_unauthenticated_caller_learns_nothing_and_is_audited(ask, audit, tok
     refused = audit()[-1]
     assert (refused.kind, refused.reason, refused.message_id) == ("refused", code, None)
     assert refused.source_ip == "127.0.0.1"
+
+
+def test_a_refusal_has_the_milliseconds_of_the_request(ask, audit, monkeypatch):
+    seconds = iter([100.0, 100.25])
+    monkeypatch.setattr(message_status, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    ask(token="a-token-of-nobody")
+    assert audit()[-1].duration_ms == 250
 
 
 def test_token_guessing_is_throttled_and_does_not_fill_the_audit_log(ask, audit, settings):

@@ -6,6 +6,7 @@ from rest_framework.exceptions import APIException
 
 from tests import factories
 from validator import exceptions, metrics
+from validator.contracts import default
 
 
 def post(client, body):
@@ -53,7 +54,8 @@ def test_other_refusals_are_not_counted_as_a_broken_contract(client, queue):
 
 
 def test_every_result_is_there_before_it_happens():
-    assert set(values(metrics.contract_errors_total, "reason")) == set(BROKEN)
+    assert set(BROKEN) == default().codes()
+    assert set(values(metrics.contract_errors_total, "reason")) == set(exceptions.FIELD_CODES)
     assert set(values(metrics.tokens_total, "result")) == {
         "valid",
         "missing",

@@ -35,6 +35,56 @@ def test_both_tokens_of_a_client_share_its_rate(client, queue, settings):
     assert post(client, factories.ALICE_NEXT).status_code == 429
 
 
+def _refused_requests():
+    """Return what a token's owner may send that is refused, by how it sends the token."""
+    good = f"Bearer {factories.ALICE}"
+    return {
+        "a wrong body token": ({"authorization": good}, json.dumps(factories.envelope(token="x"))),
+        "another client's token": (
+            {"authorization": good},
+            json.dumps(factories.envelope(token=factories.BOB)),
+        ),
+        "malformed JSON": ({"authorization": good}, "{"),
+        "invalid UTF-8": ({"authorization": good}, b"\xff"),
+        "a list": ({"authorization": good}, "[]"),
+        "a number": ({"authorization": good}, "7"),
+        "an empty object": ({"authorization": good}, "{}"),
+        "no data": ({}, json.dumps({"token": factories.ALICE})),
+        "a broken contract": ({}, json.dumps(factories.envelope(data={"field1": 1}))),
+        "a bad key": ({"idempotency-key": "a b"}, json.dumps(factories.envelope())),
+    }
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json;q=0.9"])  # without DRF, and with it
+@pytest.mark.parametrize("kind", _refused_requests())
+def test_refused_requests_of_a_client_count_once_each(client, queue, settings, kind, accept):
+    settings.THROTTLE_CLIENT_RATE = "3/min"
+    headers, body = _refused_requests()[kind]
+    headers = headers | {"accept": accept}
+    answers = [
+        client.post("/", body, content_type="application/json", headers=headers) for _ in range(5)
+    ]
+    assert [answer.status_code == 429 for answer in answers] == [False] * 3 + [True] * 2
+    assert "client" in answers[-1].json()["detail"]
+    assert post(client, factories.BOB).status_code == 202
+
+
+def test_accepted_requests_of_a_client_count_once_each_with_two_tokens(client, queue, settings):
+    settings.THROTTLE_CLIENT_RATE = "3/min"
+    headers = {"authorization": f"Bearer {factories.ALICE_NEXT}"}
+    statuses = [post(client, headers=headers).status_code for _ in range(4)]
+    assert statuses == [202, 202, 202, 429]
+
+
+def test_a_throttled_address_is_told_what_to_check(client, queue, settings):
+    settings.THROTTLE_REFUSED_RATE = "1/min"
+    post(client, "wrong-token")
+    answer = post(client, "wrong-token")
+    assert answer.status_code == 429
+    assert "Too many requests from this address were refused" in answer.json()["detail"]
+    assert "check the token" in answer.json()["detail"]
+
+
 def test_without_a_rate_there_is_no_limit(client, queue, settings):
     settings.THROTTLE_CLIENT_RATE = None
     assert {post(client).status_code for _ in range(20)} == {202}

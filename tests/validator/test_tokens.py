@@ -176,8 +176,27 @@ def test_requests_do_not_wait_for_a_refresh(clock):
     store.current()
     assert reading.wait(10)
     assert store.current().owner("first-token") == "default"
+    (thread,) = [each for each in threading.enumerate() if each.name == "tokens"]
+    assert thread.daemon  # a read under way does not keep the process
     go_on.set()
     _wait_for_refresh(store)
+
+
+def test_a_thread_that_cannot_start_does_not_end_refreshes(clock, monkeypatch, caplog):
+    store = _store(Parameter("first-token", "second-token"), clock)
+    store.current()
+    clock[0] += 60
+
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as out_of_threads:
+        out_of_threads.setattr(threading.Thread, "start", fail)
+        assert store.current().owner("first-token") == "default"
+    assert "tokens_thread_not_started" in caplog.text
+    store.current()
+    _wait_for_refresh(store)
+    assert store.current().owner("second-token") == "default"
 
 
 def test_without_any_tokens_it_raises_and_retries_soon(clock):
@@ -208,6 +227,28 @@ def test_the_secure_string_is_read_decrypted(aws_endpoint, settings):
     client.put_parameter(Name="/cpsite/tokens", Value=GOOD, Type="SecureString", Overwrite=True)
     assert tokens.owner_of("bob-token-1") == "bob"
     tokens.check()
+
+
+def test_a_read_that_hangs_ends_within_five_seconds(monkeypatch, settings):
+    """A request may wait for it."""
+    settings.API_TOKENS_PARAMETER = "/cpsite/tokens"
+    asked = []
+
+    class Client:
+        def get_parameter(self, **arguments):
+            asked.append(arguments)
+            return {"Parameter": {"Value": "some-token"}}
+
+    def make(service, *, config):
+        asked.append((service, config.connect_timeout, config.read_timeout, config.retries))
+        return Client()
+
+    monkeypatch.setattr(tokens.aws, "client", make)
+    assert tokens.read_parameter() == "some-token"
+    assert asked == [
+        ("ssm", 1, 2, {"total_max_attempts": 1}),
+        {"Name": "/cpsite/tokens", "WithDecryption": True},
+    ]
 
 
 def test_a_missing_parameter_means_no_tokens(aws_endpoint, settings, caplog):

@@ -3,22 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from django.conf import settings
-
 from cpsite.audit.history import Status
-from cpsite.message import FIELD_NAMES
 from validator import exceptions
+from validator.contracts import Served, contracts
 from validator.exceptions import FIELD_CODES
+from validator.openapi.fields import schema_of_data
 
 Schema = dict[str, Any]
-
-
-#: White space by Python's `str.isspace`, for a character class of a regular expression.
-SPACE: Final = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-
-
-#: Pattern of a text that is not blank and contains no NUL.
-TEXT: Final = rf"^[^\u0000]*[^\u0000{SPACE}][^\u0000]*$"
 
 
 STRING: Final = {"type": "string"}
@@ -56,7 +47,9 @@ def schemas() -> Schema:
             {
                 "service": {**STRING, "const": "cpsite"},
                 "send": STRING,
-                "fields": {"type": "array", "items": one_of(FIELD_NAMES)},
+                "contract": one_of(contract.name for contract in contracts()),
+                "fields": {"type": "array", "items": _field_names()},
+                "example": {**STRING, "description": "A valid `data`, as JSON."},
                 "max_field_length": {"type": "integer"},
                 "max_body_bytes": {"type": "integer"},
             }
@@ -67,19 +60,35 @@ def schemas() -> Schema:
     }
 
 
+def _field_names() -> Schema:
+    return one_of(dict.fromkeys(name for contract in contracts() for name in contract.fields))
+
+
+def envelope_name(contract: Served) -> str:
+    """Return the name of the schema of a request: that of the default contract never changes."""
+    return "Envelope" if contract.is_default else f"envelope_of_{contract.name}"
+
+
+def _data_name(contract: Served) -> str:
+    return "Data" if contract.is_default else f"data_of_{contract.name}"
+
+
 def _message_schemas() -> Schema:
-    text = {
-        **STRING,
-        "description": "Not blank. Stored unchanged.",
-        "minLength": 1,
-        "maxLength": settings.MAX_FIELD_LENGTH,
-        "pattern": TEXT,
+    token = {
+        "type": ["string", "null"],
+        "description": "Required unless it is sent as `Authorization: Bearer …`. null is as none.",
     }
-    token = {**STRING, "description": "Required unless it is sent as `Authorization: Bearer …`."}
-    wrong = object_of({"code": one_of(FIELD_CODES), "detail": STRING})
+    possible = set().union(*(contract.codes() for contract in contracts()))
+    codes = [code for code in FIELD_CODES if code in possible]
+    wrong = object_of({"code": one_of(codes), "detail": STRING})
     return {
-        "Envelope": object_of({"data": ref("schemas", "Data")}, token=token),
-        "Data": object_of(dict.fromkeys(FIELD_NAMES, text)),
+        **{
+            envelope_name(contract): object_of(
+                {"data": ref("schemas", _data_name(contract))}, token=token
+            )
+            for contract in contracts()
+        },
+        **{_data_name(contract): schema_of_data(contract.data()) for contract in contracts()},
         "Receipt": object_of(
             {
                 "message_id": {**STRING, "format": "uuid"},
@@ -94,6 +103,7 @@ def _message_schemas() -> Schema:
                     "description": "`failed`: the last attempt to store it failed. It will be "
                     "retried, or it is in the dead-letter queue.",
                 },
+                "contract": {**STRING, "description": "The name of its contract."},
                 "accepted_at": MOMENT,
                 "stored_at": MOMENT,
                 "object_key": {"type": ["string", "null"]},

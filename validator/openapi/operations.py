@@ -1,5 +1,6 @@
 """The operations of the API, and the extensions that make drf-spectacular use them."""
 
+import json
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from django.conf import settings
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.utils import (
     OpenApiExample,
+    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
     extend_schema_view,
@@ -14,15 +16,16 @@ from drf_spectacular.utils import (
 from rest_framework import exceptions as drf
 from rest_framework.views import APIView
 
+from cpsite import json_text
 from cpsite.audit.history import Status
-from cpsite.message import CONTENT_TYPE, FIELD_NAMES
+from cpsite.message import CONTENT_TYPE
 from validator import exceptions
+from validator.contracts import Served, default
 from validator.exceptions import REFUSALS
 from validator.message_status import MessageStatusView, MessageUnknown
-from validator.openapi.components import STRING, error_of, ref
+from validator.openapi.components import STRING, envelope_name, error_of, ref
 from validator.openapi.responses import (
     STATUS_REFUSALS,
-    UNREADABLE,
     WAIT,
     answers,
     challenge_and_wait,
@@ -36,7 +39,7 @@ from validator.views import MessageView
 
 MESSAGES: Final = ["messages"]
 #: A key, bare or quoted as in the IETF draft (validator/idempotency.py).
-IDEMPOTENCY_KEY: Final = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
+IDEMPOTENCY_KEY: Final = r'^([!#-+\--~]{1,255}|"[!#-+\--~]{1,255}")$'
 
 #: No token in a header, one in a header, or either. OpenAPI has no scheme for a token in the body.
 OPEN: Final[Any] = [{}]
@@ -47,12 +50,22 @@ OPEN_OR_BEARER: Final[Any] = OPEN + BEARER
 _EXAMPLE_ID: Final = "6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11"
 
 
-def _post() -> Any:
+def _example(contract: Served) -> Any:
+    """Return a contract's example, with numbers that YAML and JSON can write."""
+    return json.loads(json_text.write(contract.example))
+
+
+def _suffix(contract: Served) -> str:
+    """Return what makes an operation id unique: those of the default contract never change."""
+    return "" if contract.is_default else f"_{contract.name}"
+
+
+def _post(contract: Served) -> Any:
     schemas = {HTTPStatus.ACCEPTED.value: ref("schemas", "Receipt"), **refusals()}
     examples = examples_of(REFUSALS)
     examples[HTTPStatus.ACCEPTED] = {"queued": {"message_id": _EXAMPLE_ID, "status": "queued"}}
     broken = drf.ValidationError(
-        {"data": {FIELD_NAMES[-1]: ["This field is required."]}}, "required"
+        {"data": {list(contract.fields)[-1]: ["This field is required."]}}, "required"
     )
     examples[HTTPStatus.BAD_REQUEST] = {
         exceptions.CONTRACT_BROKEN: exceptions.body(broken),
@@ -62,8 +75,8 @@ def _post() -> Any:
         header(
             "Idempotency-Key",
             {**STRING, "pattern": IDEMPOTENCY_KEY},
-            "1 to 255 visible ASCII characters. If you repeat a request with the same key and "
-            "data, it counts as the same message.",
+            "1 to 255 visible ASCII characters, without comma and quotation mark. If you repeat a "
+            "request with the same key and data, it counts as the same message.",
         ),
         header(
             "Idempotent-Replayed",
@@ -74,39 +87,45 @@ def _post() -> Any:
         *challenge_and_wait(WAIT),
     ]
     return extend_schema(
-        operation_id="send_message",
+        operation_id=f"send_message{_suffix(contract)}",
         tags=MESSAGES,
-        summary="Send a message",
-        description="The answer 202 means that the message is safely queued and will be stored. "
-        f"The body is at most {settings.MAX_BODY_BYTES} bytes of UTF-8.",
+        summary="Send a message" + ("" if contract.is_default else f" of {contract.name}"),
+        description=f"{contract.summary} The answer 202 means that the message is safely queued "
+        f"and will be stored. The body is at most {settings.MAX_BODY_BYTES} bytes of UTF-8.",
         auth=OPEN_OR_BEARER,
-        request={CONTENT_TYPE: ref("schemas", "Envelope")},
+        request={CONTENT_TYPE: ref("schemas", envelope_name(contract))},
         responses=answers(schemas, examples),
         parameters=[*headers, *request_id(schemas)],
         examples=[
+            # First what /docs/ sends: the token comes from its button Authorize.
             OpenApiExample(
-                "A message",
-                {"token": "your token", "data": dict.fromkeys(FIELD_NAMES, "some text")},
+                "A message, with the token in the header",
+                {"data": _example(contract)},
                 request_only=True,
-            )
+            ),
+            OpenApiExample(
+                "A message, with the token in the body",
+                {"token": "your token", "data": _example(contract)},
+                request_only=True,
+            ),
         ],
     )
 
 
-def _get() -> Any:
+def _get(contract: Served) -> Any:
+    refusals_of_get = (exceptions.NotAcceptable,)
     schemas = {
         HTTPStatus.OK.value: ref("schemas", "Service"),
-        HTTPStatus.NOT_ACCEPTABLE.value: error_of([drf.NotAcceptable.default_code]),
-        **{status.value: error_of(["bad_request"]) for status in UNREADABLE},
+        **errors_by_status(refusals_of_get),
     }
     page = {(HTTPStatus.OK.value, "text/html"): OpenApiResponse(STRING, "A form, for browsers.")}
     return extend_schema(
-        operation_id="describe_service",
+        operation_id=f"describe_service{_suffix(contract)}",
         tags=MESSAGES,
         summary="Describe the service; a form for browsers",
         auth=OPEN,
-        responses=answers(schemas, {}) | page,
-        parameters=request_id(schemas),
+        responses=answers(schemas, examples_of(refusals_of_get)) | page,
+        parameters=[*challenge_and_wait([HTTPStatus.SERVICE_UNAVAILABLE]), *request_id(schemas)],
     )
 
 
@@ -120,6 +139,7 @@ def _status() -> Any:
     queued = {
         "message_id": _EXAMPLE_ID,
         "status": Status.QUEUED.value,
+        "contract": default().name,
         "accepted_at": "2026-11-24T18:01:06.515536Z",
         "stored_at": None,
         "object_key": None,
@@ -140,7 +160,18 @@ def _status() -> Any:
         "second behind. Old messages are unknown once operators have pruned the audit log.",
         auth=BEARER,
         responses=answers(schemas, examples),
-        parameters=[*headers, *request_id(schemas)],
+        parameters=[_message_id(), *headers, *request_id(schemas)],
+    )
+
+
+def _message_id() -> OpenApiParameter:
+    return OpenApiParameter(
+        "message_id",
+        {**STRING, "format": "uuid"},
+        OpenApiParameter.PATH,
+        description="The `message_id` of the answer 202, in any spelling of RFC 9562, section 4: "
+        "in any case, as a URN (`urn:uuid:…`), or in braces.",
+        required=True,
     )
 
 
@@ -157,6 +188,9 @@ class MessageViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped-cal
     """Replaces the view in drf-spectacular by one with the documented operations."""
 
     target_class = "validator.views.MessageView"
+    match_subclasses = True  # of each contract
 
     def view_replacement(self) -> type[APIView]:
-        return extend_schema_view(get=_get(), post=_post())(type("Documented", (MessageView,), {}))
+        view: type[MessageView] = self.target
+        described = extend_schema_view(get=_get(view.contract), post=_post(view.contract))
+        return described(type("Documented", (view,), {}))

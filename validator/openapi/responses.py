@@ -10,6 +10,7 @@ from rest_framework import exceptions as drf
 
 from cpsite.message import CONTENT_TYPE
 from cpsite.web import fallback_answers
+from cpsite.web.bodies import PAGE_BODY_BYTES
 from validator import exceptions
 from validator.exceptions import REFUSALS
 from validator.message_status import MessageUnknown, StatusUnavailable
@@ -20,7 +21,7 @@ STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
     exceptions.TokenMissing,
     exceptions.TokenUnknown,
     MessageUnknown,
-    drf.NotAcceptable,
+    exceptions.NotAcceptable,
     drf.Throttled,
     exceptions.TokenCheckUnavailable,
     StatusUnavailable,
@@ -45,10 +46,18 @@ WAIT: Final = (
 )
 
 
+#: What any request with a body may get, whether its path takes one or not.
+_OF_BODIES: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: exceptions.BodyTooLarge.default_code,
+    HTTPStatus.SERVICE_UNAVAILABLE: fallback_answers.OVERLOADED["code"],
+}
+
+
 #: Arguments of the exceptions that need any.
 _ARGUMENTS: Final[dict[type[drf.APIException], tuple[Any, ...]]] = {
     exceptions.BodyTooLarge: (settings.MAX_BODY_BYTES,),
-    drf.UnsupportedMediaType: ("text/plain",),
+    exceptions.ContentTypeUnsupported: ("text/plain",),
+    exceptions.ContractNotAllowed: (("orders",),),
     drf.Throttled: (30,),
 }
 
@@ -71,7 +80,9 @@ def errors_by_status(refusals: Iterable[type[drf.APIException]]) -> dict[int, Sc
     for kind in refusals:
         codes.setdefault(kind.status_code, []).append(kind.default_code)
     codes[HTTPStatus.INTERNAL_SERVER_ERROR] = ["internal_error"]
-    return {status: error_of(codes[status]) for status in sorted(codes)}
+    for status, code in _OF_BODIES.items():
+        codes.setdefault(status, []).append(code)
+    return {status: error_of(dict.fromkeys(codes[status])) for status in sorted(codes)}
 
 
 def phrase(status: int) -> str:
@@ -108,6 +119,13 @@ def examples_of(
     bodies[HTTPStatus.INTERNAL_SERVER_ERROR.value] = {
         "internal_error": dict(fallback_answers.INTERNAL_ERROR)
     }
+    bodies.setdefault(HTTPStatus.SERVICE_UNAVAILABLE.value, {})[
+        fallback_answers.OVERLOADED["code"]
+    ] = dict(fallback_answers.OVERLOADED)
+    too_large = fallback_answers.body_too_large(PAGE_BODY_BYTES)
+    bodies.setdefault(HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value, {}).setdefault(
+        too_large["code"], too_large
+    )
     return bodies
 
 

@@ -14,6 +14,7 @@ _SIGNS: Final = {
     "stored": "✓",
     "failed": "✕",
     "redriven": "↻",
+    "read": "◉",
 }
 _MINUTE: Final = 60
 _HOUR: Final = 3_600

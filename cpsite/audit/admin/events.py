@@ -16,23 +16,30 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from cpsite.audit.access import Access, actor_of, record_access
 from cpsite.audit.admin import message_page, overview, unstored_page
 from cpsite.audit.admin.display import badge
 from cpsite.audit.admin.export import csv_response
-from cpsite.audit.admin.filters import ClientFilter, ReasonFilter, TimeFilter
+from cpsite.audit.admin.filters import ClientFilter, ContractFilter, ReasonFilter, TimeFilter
 from cpsite.audit.admin.message_page import object_link
 from cpsite.audit.admin.pagination import BoundedCountPaginator
+from cpsite.audit.admin.parameters import KnownParameters
 from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.moments import readable
+from cpsite.web.client_address import source_ip
+
+#: Shown where an event has no value. The page of an event shows a method's None as "None".
+EMPTY: Final = "-"
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
+class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
+    further_parameters = ("message_id",)
     list_display = ("when", "what", "reason", "client", "message", "source_ip")
     list_display_links = ("when",)
-    list_filter = ("kind", TimeFilter, ClientFilter, ReasonFilter)
-    search_help_text = "A message id, a client's name or a reason code, in full."
+    list_filter = ("kind", TimeFilter, ClientFilter, ContractFilter, ReasonFilter)
+    search_help_text = "A message id, a client, a reason code or who has read or redriven, in full."
     search_fields = ("message_id",)
     list_per_page = 50
     paginator = BoundedCountPaginator
@@ -48,6 +55,7 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         "what",
         "message",
         "client",
+        "contract",
         "source_ip",
         "reason",
         "object_link",
@@ -55,6 +63,8 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         "accepted",
         "attempts",
         "duration_ms",
+        "actor",
+        "row_count",
         "timeline",
     )
     readonly_fields = ("when", "what", "message", "object_link", "sha256", "accepted", "timeline")
@@ -86,17 +96,19 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
         message_id = _uuid(term)
         if message_id:
             return queryset.filter(message_id=message_id), False
-        # Two indexed look-ups: an OR over both columns would scan the table on SQLite.
-        by_client = queryset.filter(client=term)
-        # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
-        found = by_client.order_by("client", "occurred_at", "id").first()
-        return (by_client if found else queryset.filter(reason=term)), False
+        # Indexed look-ups, one by one: an OR over the columns would scan the table on SQLite.
+        for column in ("client", "actor"):
+            found = queryset.filter(**{column: term})
+            # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
+            if found.order_by(column, "occurred_at", "id").first():
+                return found, False
+        return queryset.filter(reason=term), False
 
     @admin.action(description="Export selected events as CSV")
     def export_csv(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent]
     ) -> StreamingHttpResponse:
-        return csv_response(queryset)
+        return csv_response(queryset, actor=actor_of(request), source_ip=source_ip(request))
 
     @admin.display(description="When (UTC)")
     def when(self, event: AuditEvent) -> str:
@@ -106,25 +118,25 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
     def what(self, event: AuditEvent) -> SafeString:
         return badge(event.kind)
 
-    @admin.display(description="Message", empty_value="-")
-    def message(self, event: AuditEvent) -> SafeString | None:
+    @admin.display(description="Message")
+    def message(self, event: AuditEvent) -> str | SafeString:
         """Show the id unbroken, so that it can be copied, as a link to the message's page."""
         if event.message_id is None:
-            return None
+            return EMPTY
         url = reverse("admin:audit_message", args=[event.message_id])
         return format_html('<a class="audit-id" href="{}">{}</a>', url, event.message_id)
 
-    @admin.display(description="SHA-256", empty_value="-")
-    def sha256(self, event: AuditEvent) -> SafeString | None:
+    @admin.display(description="SHA-256")
+    def sha256(self, event: AuditEvent) -> str | SafeString:
         return (
             format_html('<span class="audit-hash">{}</span>', event.payload_sha256)
             if event.payload_sha256
-            else None
+            else EMPTY
         )
 
-    @admin.display(description="Accepted (UTC)", empty_value="-")
-    def accepted(self, event: AuditEvent) -> str | None:
-        return readable(event.accepted_at) if event.accepted_at else None
+    @admin.display(description="Accepted (UTC)")
+    def accepted(self, event: AuditEvent) -> str:
+        return readable(event.accepted_at) if event.accepted_at else EMPTY
 
     @admin.display(description="Timeline of this message")
     def timeline(self, event: AuditEvent) -> str | SafeString:
@@ -153,6 +165,14 @@ class AuditEventAdmin(admin.ModelAdmin[AuditEvent]):
             raise Http404("There is no such object.")
         if not settings.S3_BUCKET:
             raise Http404("S3_BUCKET is not set here.")
+        record_access(
+            Access.OBJECT_OPENED,
+            actor=actor_of(request),
+            source_ip=source_ip(request),
+            message_id=event.message_id,
+            client=event.client,
+            object_key=event.object_key,
+        )
         return redirect(storages["messages"].url(event.object_key))
 
     def changelist_view(

@@ -53,6 +53,13 @@ class ClientFilter(IndexedValuesFilter):
     parameter_name = "client"
 
 
+class ContractFilter(IndexedValuesFilter):
+    """Hidden as long as there is only the default contract."""
+
+    title = "contract"
+    parameter_name = "contract"
+
+
 class ReasonFilter(IndexedValuesFilter):
     title = "reason"
     parameter_name = "reason"
@@ -119,9 +126,9 @@ class TimeFilter(ListFilter):
             return None
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             raise self._refused(f"“{text}” is no time such as 2026-11-24T18:30.") from None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _refused(self, text: str) -> IncorrectLookupParameters:
         """Show the user why, and return the error that makes the admin list all events."""

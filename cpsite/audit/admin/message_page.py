@@ -22,7 +22,7 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
     return {
         "history": history,
         "status": badge(history.status),
-        "reason": history.events[-1].reason,
+        "reason": history.last.reason,
         "accepted": readable(accepted) if accepted else "",
         "stored": readable(stored) if stored else "",
         "took": span(stored - accepted) if accepted and stored else "",

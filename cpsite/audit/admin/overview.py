@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from cpsite.audit.access import Access
 from cpsite.audit.admin.display import badge
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
@@ -91,7 +92,7 @@ def read_overview() -> Overview:
 def _read(now: datetime) -> Overview:
     hours = [now - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
     spans = list(pairwise(hours))
-    reasons = values_of("reason")
+    reasons = [reason for reason in values_of("reason") if reason not in set(Access)]
     counts = _count(
         [
             *(_events(*span, kind=kind) for kind in Kind for span in spans),

@@ -44,7 +44,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _row(history: MessageHistory, now: datetime) -> dict[str, Any]:
-    last = history.events[-1]
+    last = history.last
     accepted = history.accepted_at or history.events[0].occurred_at
     return {
         "history": history,

@@ -74,6 +74,24 @@ def _give_up_in_outage(outage: ModuleType) -> None:
     outage.StorageOutage.is_on = False
 
 
+def _refuse_dotted_codes(handler: ModuleType) -> None:
+    action = handler.action
+    handler.action = lambda exc: (
+        handler.Action.REFUSE if "." in handler.describe(exc) else action(exc)
+    )
+
+
+def _fail_without_credentials(credentials: ModuleType) -> None:
+    assert issubclass(credentials.CredentialsUnavailable, Exception)
+
+    class Unavailable(RuntimeError):
+        def __init__(self, reason: str) -> None:
+            super().__init__(reason)
+            self.reason = reason
+
+    credentials.CredentialsUnavailable = Unavailable
+
+
 def _lose_events_silently(recorder: ModuleType) -> None:
     assert callable(recorder._lose)
     recorder._lose = lambda _events, _cause: None
@@ -99,6 +117,8 @@ _PATCHES: dict[str, tuple[str, Callable[[ModuleType], None]]] = {
     "no-unique-key": ("validator.idempotency", _no_unique_key),
     "own-time": ("validator.idempotency", _own_time),
     "give-up-in-outage": ("uploader.storage_outage", _give_up_in_outage),
+    "refuse-dotted-codes": ("uploader.handler", _refuse_dotted_codes),
+    "fail-without-credentials": ("cpsite.credentials", _fail_without_credentials),
     "lose-events-silently": ("cpsite.audit.recorder", _lose_events_silently),
     "log-content": ("cpsite.message", _log_content),
 }

@@ -33,6 +33,7 @@ def many_events():
                 message_id=uuid.UUID(int=number // 2),
                 client=f"client-{number % 7}",
                 reason=f"reason_{number % 5}" if number % 4 > 1 else "",
+                actor="operator" if number % 1_000 == 0 else None,
                 occurred_at=now - timedelta(seconds=number),
             )
             for number in range(ROWS)
@@ -65,6 +66,7 @@ QUESTIONS = [
     f"q={uuid.UUID(int=77)}",
     "q=client-3",
     "q=reason_2",
+    "q=operator",
     "p=100",
     "since=15m",
     "since=1h",

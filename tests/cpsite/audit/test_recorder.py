@@ -2,19 +2,19 @@ import gc
 import logging
 import os
 import threading
-import time
 import uuid
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError, connection, connections
 from django.db.models import QuerySet
 
 from cpsite.audit import recorder as module
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import AuditRecorder
 from cpsite.observability import metrics
+from tests.waiting import wait_for
 
-START_THREAD = AuditRecorder._start_thread
+START_THREAD, CLOSE = AuditRecorder._start_thread, AuditRecorder.close
 
 
 def _event(**changes):
@@ -27,8 +27,13 @@ def slept():
 
 
 @pytest.fixture
-def recorder(slept):
-    yield AuditRecorder(sleep=slept.append)
+def recorder(slept, monkeypatch):
+    """A recorder without a thread: tests write themselves. It notes its pauses, and goes on."""
+    monkeypatch.setattr(AuditRecorder, "close", CLOSE)
+    made = AuditRecorder()
+    closing = made._closing
+    monkeypatch.setattr(closing, "wait", lambda s: None if closing.is_set() else slept.append(s))
+    yield made
     if connection.vendor == "postgresql":
         # Closes the connection of a thread that has ended: it drops no database in use.
         gc.collect()
@@ -50,13 +55,13 @@ def lost(caplog):
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Make the next INSERTs fail with the given errors."""
+    """Make the next INSERTs fail with the given errors; None lets one through."""
     errors = []
     real = QuerySet.bulk_create
 
     def bulk_create(self, *args, **kwargs):
-        if errors:
-            raise errors.pop(0)
+        if errors and (error := errors.pop(0)):
+            raise error
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(QuerySet, "bulk_create", bulk_create)
@@ -116,11 +121,16 @@ def test_a_long_outage_is_counted_and_logged_but_never_raised(recorder, failing,
     assert AuditEvent.objects.count() == 0
 
 
-@pytest.mark.django_db
-def test_a_stop_does_not_wait_out_a_pause(recorder, slept):
-    recorder._sleep = lambda seconds: setattr(recorder, "_closing", True) or slept.append(seconds)
-    recorder._pause(4.0)
-    assert slept == [0.25]
+@pytest.mark.django_db(transaction=True)
+def test_a_stop_does_not_wait_out_a_pause(recorder, monkeypatch, failing, lost):
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+    monkeypatch.setattr(module, "RETRY_DELAYS", (3600.0,))
+    recorder._start_afresh()  # with pauses that are real
+    failing += [OperationalError(), OperationalError()]
+    recorder.record(_event())
+    wait_for(lambda: len(failing) == 1, "the first attempt")
+    recorder.close(timeout=60)
+    assert [line.cause for line in lost()] == ["OperationalError"]
 
 
 @pytest.mark.django_db
@@ -142,6 +152,64 @@ def test_one_row_that_the_database_refuses_costs_only_itself(recorder, lost):
     recorder.write_pending()
     assert AuditEvent.objects.count() == 2
     assert len(lost()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_outage_while_rows_are_written_one_by_one(recorder, failing, lost):
+    failing += [DataError(), InterfaceError(), None, OperationalError()]
+    for client in ("first", "second"):
+        recorder.record(_event(client=client))
+    recorder.write_pending()
+    assert [event.client for event in AuditEvent.objects.order_by("id")] == ["first", "second"]
+    assert not lost()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_whose_answer_is_lost(recorder, lost, monkeypatch):
+    """The connection breaks when the database has committed: nothing is written twice or lost."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite is in the process: it cannot be cut off")
+    commits = _failing_commits(monkeypatch, is_done=True)
+    recorder.record(_event(client="first"))
+    recorder.record(_event(client="second"))
+    recorder.write_pending()
+    assert len(commits) == 2
+    assert [event.client for event in AuditEvent.objects.order_by("id")] == ["first", "second"]
+    assert not lost()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_fails(recorder, lost, monkeypatch):
+    """Others may get the ids of its rows meanwhile: SQLite gives them again."""
+    recorder.record(_event(client="first"))
+    recorder.record(_event(client="second"))
+    commits = _failing_commits(monkeypatch, is_done=False)
+    other = [_event(client="another")]
+    monkeypatch.setattr(recorder._closing, "wait", lambda _s: AuditEvent.objects.bulk_create(other))
+    recorder.write_pending()
+    assert len(commits) == 3
+    clients = {event.client for event in AuditEvent.objects.all()}
+    assert clients == {"another", "first", "second"}
+    assert not lost()
+
+
+def _failing_commits(monkeypatch, *, is_done):
+    """Let the next COMMIT report a failure, done or not. Return a list that counts them."""
+    commits = []
+    wrapper = type(connections["default"])
+    real = wrapper._commit
+
+    def commit(self):
+        commits.append(self)
+        if len(commits) > 1 or is_done:
+            real(self)
+        if len(commits) == 1:
+            if is_done:
+                self.connection.close()
+            raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(wrapper, "_commit", commit)
+    return commits
 
 
 def test_a_full_buffer_loses_the_event_at_once(recorder, lost, monkeypatch):
@@ -172,6 +240,16 @@ def test_after_close_it_can_be_used_again(recorder, monkeypatch):
     assert AuditEvent.objects.count() == 2
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_event_on_its_own_is_written_without_a_close(recorder, monkeypatch):
+    """The thread goes to sleep when there is nothing to write, and is woken again."""
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+    for number in range(3):
+        recorder.record(_event())
+        wait_for(lambda n=number: AuditEvent.objects.count() == n + 1, "the event")
+    recorder.close()
+
+
 def test_close_without_use_does_nothing(recorder):
     recorder.close()
 
@@ -194,14 +272,43 @@ def test_what_is_not_written_in_time_is_logged_at_close(recorder, monkeypatch, l
     thread = recorder._thread
     recorder.close(timeout=0.2)
     assert [line.client for line in lost()] == ["in-hand", "waiting"]
-    monkeypatch.setattr(module, "RETRY_DELAYS", ())
+    recorder.close(timeout=3600)  # the interpreter's, at its exit: it does not wait once more
+    assert thread.is_alive()
     go_on.set()
-    thread.join(10)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert len(lost()) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_deadline_of_a_stop_closes_beside_the_stop(recorder, monkeypatch, lost):
+    """While the database hangs, the stop waits. Its deadline must count, and end the process."""
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(*_args, **_kwargs):
+        hanging.set()
+        go_on.wait(60)
+        raise OperationalError
+
+    monkeypatch.setattr(QuerySet, "bulk_create", hang)
+    recorder.record(_event(client="in-hand"))
+    assert hanging.wait(60)
+    recorder.record(_event(client="waiting"))
+    stop = threading.Thread(target=recorder.close, args=[60])
+    stop.start()
+    wait_for(recorder._closing.is_set, "the stop")
+    recorder.close(timeout=0.2)
+    assert [line.client for line in lost()] == ["in-hand", "waiting"]
+    go_on.set()
+    stop.join(60)
+    assert not stop.is_alive()
+    assert len(lost()) == 2
 
 
 def test_a_stopping_process_does_not_wait_for_the_database(recorder, failing, slept, lost, db):
-    failing += [OperationalError()] * 4
-    recorder._closing = True
+    failing += [OperationalError()] * (len(module.RETRY_DELAYS) + 1)
+    recorder._closing.set()
     recorder.record(_event())
     recorder.write_pending()
     assert slept == []
@@ -213,15 +320,10 @@ def test_an_unforeseen_error_does_not_end_the_thread(recorder, monkeypatch, lost
     monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
     failing.append(RuntimeError("nobody thought of this"))
     recorder.record(_event(client="first"))
-    for _ in range(1000):
-        if not failing:
-            break
-        time.sleep(0.01)
-    for _ in range(1000):
-        if "audit_event_lost" in caplog.text:  # which is written after it was counted
-            break
-        time.sleep(0.01)
-    assert not recorder._in_flight  # or a close would count it once more
+    wait_for(lambda: not failing, "the first attempt")
+    # Written after it was counted.
+    wait_for(lambda: "audit_event_lost" in caplog.text, "the log line")
+    assert not recorder._events  # or a close would count it once more
     recorder.record(_event(client="second"))
     recorder.close()
     assert [event.client for event in AuditEvent.objects.all()] == ["second"]
@@ -237,7 +339,34 @@ def test_a_thread_that_cannot_start_fails_nobody(recorder, monkeypatch, caplog):
     monkeypatch.setattr(threading.Thread, "start", fail)
     recorder.record(_event())
     assert "audit_thread_not_started" in caplog.text
-    assert recorder._events.qsize() == 1
+    assert len(recorder._events) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_no_thread_could_write_is_written_when_one_can_be_started(recorder, monkeypatch, lost):
+    recorder.record(_event())
+    monkeypatch.setattr(AuditRecorder, "_start_thread", START_THREAD)
+    recorder.close()
+    assert AuditEvent.objects.count() == 1
+    assert not lost()
+
+
+def test_what_no_thread_can_write_is_lost_at_close(recorder, lost):
+    recorder.record(_event(actor="ada", row_count=7))
+    recorder.close()
+    (line,) = lost()
+    assert (line.cause, line.actor, line.row_count) == ("stopped", "ada", 7)
+    recorder.close()
+    assert len(lost()) == 1
+
+
+@pytest.mark.django_db
+def test_the_log_line_of_a_lost_event_holds_all_of_it(recorder, lost):
+    recorder.record(_event())
+    recorder.close()
+    (line,) = lost()
+    columns = {field.name for field in AuditEvent._meta.concrete_fields} - {"id"}
+    assert columns <= set(vars(line))
 
 
 def test_a_forked_child_starts_with_an_empty_buffer(recorder):
@@ -245,11 +374,11 @@ def test_a_forked_child_starts_with_an_empty_buffer(recorder):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover - coverage does not follow a bare fork
-        os.write(write, str(recorder._events.qsize()).encode())
+        os.write(write, str(len(recorder._events)).encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 10) == b"0"
-    assert recorder._events.qsize() == 1
+    assert len(recorder._events) == 1
 
 
 @pytest.mark.django_db

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cpsite.devstack import __main__ as devstack
 from cpsite.devstack import configuration
 from cpsite.devstack.configuration import CannotStart, check_ports, lock, read_configuration
 from tests.end_to_end.conftest import free_port
@@ -121,14 +122,41 @@ def test_saved_secrets_are_plain_json(read, tmp_path):
 
 
 def test_other_commands_use_what_a_running_stack_was_given(read, tmp_path, monkeypatch):
-    config = read(PORT="18000")
+    config = read(PORT="18000", S3_PREFIX="raw/")
     configuration.remember(config)
+    monkeypatch.delenv("S3_PREFIX")
     monkeypatch.delenv("PORT", raising=False)
     monkeypatch.setenv("AWS_PORT", "14566")
     monkeypatch.delenv("API_TOKENS", raising=False)
     assert configuration.recall(tmp_path)
     assert os.environ["PORT"] == "18000"
+    assert os.environ["S3_PREFIX"] == "raw/"
     assert os.environ["AWS_PORT"] == "14566"  # the caller's value takes precedence
     assert os.environ["API_TOKENS"] == config.api_tokens
     configuration.forget(config)
     assert not configuration.recall(tmp_path)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_its_directory_is_for_its_user_alone(tmp_path, exists):
+    state, umask = tmp_path / "parent" / "var", os.umask(0o022)
+    try:
+        if exists:
+            state.mkdir(parents=True, mode=0o755)
+        configuration.make_private(state)
+        made = state / "cpsite.sqlite3"
+        made.touch()
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+        assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    finally:
+        os.umask(umask)
+
+
+def test_every_command_makes_its_directory_private(tmp_path, monkeypatch):
+    umask = os.umask(0o022)
+    tmp_path.chmod(0o755)
+    try:
+        assert devstack.main(["--state", str(tmp_path), "manage"]) == 1
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    finally:
+        os.umask(umask)

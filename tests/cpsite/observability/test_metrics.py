@@ -28,6 +28,18 @@ def test_serves_this_process_values(settings):
     assert "cpsite_memory_limit_bytes 5.36870912e+08" in text
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "localhost"])
+def test_serves_on_ipv6_and_on_names(host):
+    server = metrics.serve(host, 0, ALONE)
+    try:
+        name = "localhost" if host == "localhost" else "[::1]"
+        with urllib.request.urlopen(f"http://{name}:{server.server_port}/metrics") as answer:
+            assert answer.status == 200
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_several_workers_may_share_the_port(monkeypatch, tmp_path):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     first = metrics.serve("127.0.0.1", 0, WORKER)

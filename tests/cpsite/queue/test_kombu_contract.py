@@ -16,6 +16,7 @@ from kombu.messaging import Producer
 from kombu.serialization import loads
 from kombu.transport import SQS, virtual
 
+from cpsite import __version__
 from cpsite.queue import client as client_module
 from cpsite.queue import connection, transport
 from tests import factories
@@ -40,7 +41,7 @@ class RecordingClient:
                 return {"MessageId": "m-1", "MD5OfMessageBody": digest}
             if name == "receive_message":
                 return {"Messages": self._receive.pop(0)} if self._receive else {}
-            return {}
+            return {"Successful": [{"Id": entry["Id"]} for entry in kwargs.get("Entries", ())]}
 
         return call
 
@@ -183,3 +184,91 @@ def test_the_seams_that_we_override_are_there():
     assert list(parameters) == ["self", "message", "queue_name", "q_url"]
     assert "_get_message_estimate" in vars(SQS.Channel)
     assert "new_sqs_client" in vars(SQS.Channel)
+
+
+@pytest.fixture
+def configured(settings, monkeypatch):
+    """The configurations with which clients of SQS are made."""
+    settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
+    made = []
+    monkeypatch.setattr(
+        transport.aws, "client", lambda service, *, config: made.append((service, config))
+    )
+    return made
+
+
+def _facts(config):
+    return {
+        "connect_timeout": config.connect_timeout,
+        "read_timeout": config.read_timeout,
+        "retries": config.retries,
+        "max_pool_connections": config.max_pool_connections,
+        "parameter_validation": config.parameter_validation,
+        "user_agent": config.user_agent,
+    }
+
+
+def test_how_long_a_call_of_a_publisher_may_take(configured, settings):
+    settings.SQS_PUBLISH_TIMEOUT_SECONDS = 8.0
+    channel = connection.publishing_connection(observe_batch=print).channel()
+    client = channel.sqs("q")
+    ((service, config),) = configured
+    assert service == "sqs"
+    assert _facts(config) == {
+        # Two attempts and a second between them are three quarters of the time.
+        "connect_timeout": 0.5,
+        "read_timeout": 2.0,
+        "retries": {"mode": "standard", "total_max_attempts": 2},
+        "max_pool_connections": 64,
+        "parameter_validation": False,
+        "user_agent": f"cpsite/{__version__}",
+    }
+    assert client._options == client_module.SendOptions(8.0, 6.0, print)
+
+
+def test_a_publisher_in_a_hurry_makes_one_attempt(configured, settings):
+    settings.SQS_PUBLISH_TIMEOUT_SECONDS = 1.0
+    connection.publishing_connection().channel().sqs("q")
+    ((_, config),) = configured
+    assert (config.connect_timeout, config.read_timeout) == (0.375, 0.375)
+    assert config.retries["total_max_attempts"] == 1
+
+
+def test_how_long_a_call_of_a_consumer_may_take(configured):
+    made = connection.consuming_connection(wait_time_seconds=20, max_pool_connections=7)
+    client = made.channel().sqs("q")
+    ((service, config),) = configured
+    assert service == "sqs"
+    assert _facts(config) == {
+        "connect_timeout": 3.0,
+        "read_timeout": 25.0,
+        "retries": {"mode": "standard", "total_max_attempts": 2},
+        "max_pool_connections": 7,
+        "parameter_validation": False,
+        "user_agent": f"cpsite/{__version__}",
+    }
+    assert client._options == client_module.SendOptions()
+
+
+def test_polls_wait_in_sqs_alone(configured):
+    options = connection.consuming_connection(
+        wait_time_seconds=20, max_pool_connections=7
+    ).transport_options
+    options = {name: value for name, value in options.items() if name != "client-config"}
+    assert options == {
+        "predefined_queues": {
+            "q": {"url": "https://sqs.eu-west-1.amazonaws.com/123456789012/q"},
+        },
+        "body_encoding": "utf-8",
+        "sqs_base64_encoding": False,
+        "wait_time_seconds": 20,
+        "fetch_message_attributes": ["SentTimestamp"],
+        "polling_interval": 0,
+        transport.SEND_OPTIONS: None,
+    }
+
+
+def test_the_queue_is_never_declared(recorded):
+    made = connection.queue()
+    assert (made.name, made.routing_key, made.exchange.name) == ("q", "q", "")
+    assert made.no_declare

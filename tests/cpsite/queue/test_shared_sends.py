@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from cpsite.aws import QueueRefused
+from cpsite.queue import batch, connection
 from cpsite.queue import client as client_module
-from cpsite.queue import connection
 from cpsite.queue.client import MESSAGE_BYTES, Client, MessageTooLong, SendUnconfirmed
 from cpsite.queue.group_commit import NotSent
 from tests import factories
@@ -226,7 +226,7 @@ def test_concurrent_publishers_share_batches_on_a_real_queue(queue):
 def test_a_process_forked_in_the_middle_of_a_batch_can_publish(queue):
     """The child must not wait for a leader that exists only in its parent."""
     client = publisher._producer().channel.sqs(connection.queue().name)
-    client._sends._leads += 1  # so it looks as if a send were in progress
+    client._sends._running += 1  # so it looks as if a send were in progress
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -238,3 +238,29 @@ def test_a_process_forked_in_the_middle_of_a_batch_can_publish(queue):
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert queue.count()["visible"] == 1
+
+
+@pytest.mark.parametrize("method", ["delete", "change"])
+def test_what_sqs_does_not_mention_was_not_done(method):
+    class Silent:
+        def __getattr__(self, name):
+            return lambda **arguments: {"Successful": [{"Id": "0"}]}
+
+    client = Client(Silent())
+    if method == "delete":
+        outcomes = client.delete_messages("https://queue", ["a", "b"])
+    else:
+        outcomes = client.change_visibility("https://queue", ["a", "b"], 5)
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], QueueRefused)
+
+
+@pytest.mark.parametrize("second", [{}, {"Successful": []}, {"Failed": []}])
+def test_a_second_answer_that_leaves_an_entry_out_does_not_hide_its_refusal(second):
+    answers = [
+        {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]},
+        second,
+    ]
+    (result,) = batch.perform(lambda entries: answers.pop(0), [{}])
+    assert isinstance(result, QueueRefused)
+    assert result.code == "InternalError"

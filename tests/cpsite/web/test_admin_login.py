@@ -7,16 +7,24 @@ from datetime import timedelta
 
 import pytest
 from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.utils import timezone
 
+from cpsite import settings as cpsite_settings
+from cpsite.web import admin_login
 from tests import factories
 from tests.end_to_end.conftest import ROOT
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/"
 PASSWORD = "the right one, which is long"
+
+
+#: As it is set for production. The other tests count to three.
+LIMIT = settings.AXES_FAILURE_LIMIT
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +59,12 @@ def test_after_too_many_the_right_one_is_not_looked_at(client):
     page = " ".join(answer.content.decode().split())
     assert "Too many wrong passwords came from your address. Try again in 15 minutes" in page
     assert client.get("/admin/").status_code == 302
+
+
+def test_the_tenth_wrong_password_is_one_too_many(client, settings):
+    settings.AXES_FAILURE_LIMIT = LIMIT
+    assert guess(client, 10) == [200] * 9 + [429]
+    assert log_in(client, PASSWORD).status_code == 429
 
 
 def test_other_names_from_there_have_to_wait_and_other_addresses_do_not(client):
@@ -93,6 +107,40 @@ def test_a_network_of_ipv6_is_one_caller(client):
         guess(client, 1, REMOTE_ADDR=f"2001:db8:0:1::{number}")
     assert log_in(client, PASSWORD, REMOTE_ADDR="2001:db8:0:1:ffff::1").status_code == 429
     assert log_in(client, PASSWORD, REMOTE_ADDR="2001:db8:0:2::1").status_code == 302
+
+
+def test_while_too_many_logins_are_under_way_further_ones_are_asked_to_wait(client):
+    held = [admin_login._under_way.acquire(blocking=False) for _ in range(admin_login.LOGINS)]
+    try:
+        assert all(held)
+        answer = log_in(client, PASSWORD)
+        assert (answer.status_code, answer["Retry-After"]) == (503, str(admin_login.BUSY_SECONDS))
+        page = answer.content.decode()
+        assert "Too many logins are under way" in page
+        assert f'<a href="{LOGIN}">Log in again</a>' in page
+        assert client.get(LOGIN).status_code == 200
+    finally:
+        for _ in held:
+            admin_login._under_way.release()
+    assert guess(client, 2) == [200, 200]
+    assert log_in(client, PASSWORD).status_code == 302
+
+
+def test_whoever_is_locked_out_cannot_fill_the_log(client, caplog):
+    guess(client, 3)
+    for _ in range(5):
+        assert log_in(client, PASSWORD).status_code == 429
+    lines = [line.getMessage() for line in caplog.records]
+    assert lines.count("admin_login_throttled") == 1
+
+
+def test_passwords_are_hashed_as_django_does(settings):
+    """The hashes of users who exist stay valid, and commands without gevent make the same."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    django_s = make_password(PASSWORD)
+    settings.PASSWORD_HASHERS = cpsite_settings.PASSWORD_HASHERS
+    assert check_password(PASSWORD, django_s)
+    assert make_password(PASSWORD).startswith(django_s.rpartition("$")[0].rpartition("$")[0])
 
 
 def test_logins_are_logged_without_what_was_typed(client, caplog):

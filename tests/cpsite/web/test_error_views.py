@@ -8,7 +8,9 @@ def test_unknown_paths_are_404_in_the_api_shape(client, given):
         assert answer.status_code == 200
         return
     assert answer.status_code == 404
-    assert answer.json() == {"code": "not_found", "detail": "There is nothing at this path."}
+    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json()["code"] == "not_found"
+    assert answer.json()["detail"].startswith("There is nothing at this path.")
 
 
 @pytest.mark.urls("tests.cpsite.web.crashing_urls")
@@ -30,6 +32,18 @@ def test_the_admin_answers_with_pages(admin_client, given, status):
     answer = admin_client.get(given)
     assert answer.status_code == status
     assert answer["Content-Type"].startswith("text/html")
+    assert b"secret" not in answer.content
+
+
+@pytest.mark.urls("tests.cpsite.web.crashing_urls")
+@pytest.mark.parametrize("given", ["/admin/unavailable", "/admin/lost"])
+def test_an_admin_page_without_the_database_may_be_asked_for_again(client, given):
+    client.raise_request_exception = False
+    answer = client.get(given)
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) > 0
+    assert answer["Content-Type"].startswith("text/html")
+    assert b"The database does not answer" in answer.content
     assert b"secret" not in answer.content
 
 

@@ -16,7 +16,9 @@ class Command(BaseCommand):
         liveness.add_max_age(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        verdict = liveness.look(settings.UPLOADER_HEARTBEAT_FILE, options["max_age"])
+        verdict = liveness.look(
+            liveness.heartbeat_file(settings.UPLOADER_HEARTBEAT_FILE), options["max_age"]
+        )
         if not verdict.is_alive:
             raise CommandError(verdict.text)
         self.stdout.write(verdict.text)

@@ -4,7 +4,9 @@ import logging
 import os
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import cpsite
@@ -12,11 +14,12 @@ from cpsite import checks
 from cpsite.audit.recorder import recorder
 from cpsite.cli import positive, stopped_by_signals
 from cpsite.observability import metrics, resource_limits
-from uploader import storage
+from uploader import liveness, storage
+from uploader.conflicts import ConflictFinder
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
+from uploader.queue_check import check_queue
 from uploader.queue_depth import QueueDepthSampler
-from uploader.queue_settings import check_queue
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
 from uploader.storage import longest_write_seconds
@@ -100,10 +103,14 @@ class Command(BaseCommand):
         except OSError as exc:
             raise CommandError(
                 f"The metrics port {settings.METRICS_HOST}:{options['metrics_port']} cannot be "
-                f"opened ({exc.strerror}). Set UPLOADER_METRICS_PORT or --metrics-port."
+                f"opened ({exc.strerror}). Set METRICS_HOST, UPLOADER_METRICS_PORT or "
+                "--metrics-port."
             ) from exc
         self._print_banner(options, server.server_port)
-        storage.warm_up()
+        try:
+            storage.warm_up()
+        except (BotoCoreError, ImproperlyConfigured) as exc:
+            raise CommandError(f"The storage cannot be used: {exc}") from exc
         # Several receivers would together exceed the limit: none knows what the others will get.
         count = 1 if options["max_messages"] else options["receivers"]
         receiver, *more = (Receiver(concurrency=options["concurrency"]) for _ in range(count))
@@ -113,7 +120,7 @@ class Command(BaseCommand):
             more_receivers=more,
             store=storage.store,
             heartbeat=Heartbeat(
-                settings.UPLOADER_HEARTBEAT_FILE,
+                liveness.heartbeat_file(settings.UPLOADER_HEARTBEAT_FILE),
                 # A write may take longer than STUCK_SECONDS.
                 stuck_seconds=max(STUCK_SECONDS, 2 * longest_write_seconds()),
             ),
@@ -124,6 +131,8 @@ class Command(BaseCommand):
         )
         sampler = QueueDepthSampler()
         sampler.start()
+        conflicts = ConflictFinder()
+        conflicts.start()
         deadline = StopDeadline(worker, seconds=settings.UPLOADER_STOP_SECONDS)
         deadline.start()
         try:
@@ -137,6 +146,7 @@ class Command(BaseCommand):
                 counts = worker.run()
         finally:
             sampler.stop()
+            conflicts.stop()
             recorder.close()
             deadline.finished()
         logger.info("uploader_stopped", extra=counts.as_dict())

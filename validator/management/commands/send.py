@@ -1,19 +1,24 @@
 """`manage.py send`: sends a test message as a client would."""
 
+import argparse
 import json
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from cpsite import json_text
 from cpsite.cli import positive
-from cpsite.message import CONTENT_TYPE, FIELD_NAMES
+from cpsite.message import CONTENT_TYPE
+from validator.contracts import Served, contracts
+from validator.fields import Choice, DateTime, Kind, Text
 from validator.tokens import InvalidTokens, parse_tokens, read_parameter
 
 #: Timeout of one request in seconds, longer than the validator waits for SQS.
@@ -48,13 +53,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--client", metavar="NAME", help="use the configured token of this client"
         )
-        for name in FIELD_NAMES:
-            parser.add_argument(
-                f"--{name}",
-                default=f"{name} of a test message",
-                metavar="TEXT",
-                help="(default: %(default)s)",
-            )
+        served = contracts()
+        parser.add_argument(
+            "--contract",
+            choices=[contract.name for contract in served],
+            default=served[0].name,
+            help="what to send (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--data",
+            type=argparse.FileType(encoding="utf-8"),
+            metavar="FILE",
+            help="send the JSON object in FILE, unchanged; - reads standard input",
+        )
         parser.add_argument(
             "--wait",
             type=positive,
@@ -63,22 +74,26 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help="wait until the message is stored, at most SECONDS (60 if no number is given)",
         )
+        # Last, so that a field of the name of an option gives way.
+        _add_fields(parser, served)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        url = options["url"].rstrip("/") + "/"
-        if not url.startswith(("http://", "https://")):
+        root = options["url"].rstrip("/") + "/"
+        if not root.startswith(("http://", "https://")):
             raise CommandError("--url must start with http:// or https://.")
         token = _token(options["client"])
+        contract = next(each for each in contracts() if each.name == options["contract"])
+        data = options["data"].read() if options["data"] else _data(contract, options)
         try:
-            message_id = self._send(url, token, {name: options[name] for name in FIELD_NAMES})
+            message_id = self._send(root + contract.path[1:], token, data)
             if options["wait"]:
-                self._wait(f"{url}messages/{message_id}/", token, options["wait"])
+                self._wait(f"{root}messages/{message_id}/", token, options["wait"])
         except KeyboardInterrupt:
             self.stderr.write("Interrupted.")
             raise SystemExit(130) from None
 
-    def _send(self, url: str, token: str, data: Mapping[str, str]) -> str:
-        answer = _request(url, token, body={"data": dict(data)})
+    def _send(self, url: str, token: str, data: str) -> str:
+        answer = _request(url, token, body=f'{{"data": {data}}}')
         self.stdout.write(f"{answer.status} {json.dumps(answer.body)}")
         if answer.status != 202:  # noqa: PLR2004 - Accepted
             raise CommandError("The message was not accepted.")
@@ -95,6 +110,46 @@ class Command(BaseCommand):
                 said = answer.body.get("status") or answer.body.get("code") or answer.status
                 raise CommandError(f"Not stored after {seconds} s: {said}.")
             time.sleep(POLL_SECONDS)
+
+
+def _add_fields(parser: CommandParser, served: Sequence[Served]) -> None:
+    """Add an option for each field of each contract; those of the same name share one."""
+    fields: dict[str, Kind] = {}
+    for contract in reversed(served):
+        fields |= contract.fields
+    for name, field in fields.items():
+        # An option of the command keeps its name: such a field is sent with --data.
+        with suppress(argparse.ArgumentError):
+            parser.add_argument(
+                f"--{name}",
+                dest=_PREFIX + name,
+                metavar="TEXT" if isinstance(field, _TEXTS) else "JSON",
+                help=_help_of(field),
+            )
+
+
+def _help_of(field: Kind) -> str:
+    default = json_text.write(field.example) if field.required else "not sent"
+    return f"a value that begins with - goes after = (default: {default})".replace("%", "%%")
+
+
+#: Of the options of fields among all options.
+_PREFIX: Final = "field "
+#: What is sent in quotes.
+_TEXTS: Final = (Text, Choice, DateTime)
+
+
+def _data(contract: Served, options: Mapping[str, Any]) -> str:
+    """Return the data from the options, with the examples of required fields without one."""
+    members = {}
+    for name, field in contract.fields.items():
+        given = options.get(_PREFIX + name)
+        if given is None:
+            if field.required:
+                members[name] = json_text.write(field.example)
+        else:
+            members[name] = json_text.write(given) if isinstance(field, _TEXTS) else given
+    return f"{{{', '.join(f'{json_text.write(name)}: {text}' for name, text in members.items())}}}"
 
 
 def _token(client: str | None) -> str:
@@ -117,11 +172,11 @@ def _token(client: str | None) -> str:
     return clients[client or next(iter(clients))][0]
 
 
-def _request(url: str, token: str, *, body: object = None) -> Answer:
+def _request(url: str, token: str, *, body: str | None = None) -> Answer:
     """Send a GET or, with a body, a POST. Raises CommandError."""
     request = urllib.request.Request(  # noqa: S310 - `handle` has checked the scheme
         url,
-        data=None if body is None else json.dumps(body).encode(),
+        data=None if body is None else body.encode(),
         headers={
             "Authorization": f"Bearer {token}",
             "Content-Type": CONTENT_TYPE,

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -14,6 +15,7 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+from cpsite.audit.access import Access, actor_of_shell, record_access
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.aws import describe
@@ -68,7 +70,16 @@ def _read(message_id: UUID) -> MessageHistory:
 def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
     lines = [f"{history.message_id}  {history.status}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
-    return [*lines, "", *table(_COLUMNS, [_row(event) for event in history.events])]
+    return [*lines, "", *_timeline(history)]
+
+
+def _timeline(history: MessageHistory) -> Iterator[str]:
+    """Yield the table of the events; with who, where somebody has redriven or read it."""
+    rows = [_row(event) for event in history.events]
+    if not any(event.actor for event in history.events):
+        return table(_COLUMNS, rows)
+    who = [event.actor or "" for event in history.events]
+    return table((*_COLUMNS, "WHO"), [(*row, each) for row, each in zip(rows, who, strict=True)])
 
 
 def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:
@@ -79,6 +90,7 @@ def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, st
     key = history.object_key
     return [
         ("client", history.client),
+        ("contract", history.contract),
         ("accepted", _moment(accepted)),
         ("stored", f"{_moment(stored)}{later}" if stored else ""),
         ("object", f"s3://{settings.S3_BUCKET}/{key}" if key and settings.S3_BUCKET else key),
@@ -106,6 +118,7 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
         "message_id": str(history.message_id),
         "status": history.status.value,
         "client": history.client,
+        "contract": history.contract or None,
         "accepted_at": rfc3339(history.accepted_at),
         "stored_at": rfc3339(history.stored_at),
         "object_key": history.object_key or None,
@@ -117,6 +130,7 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
                 "reason": event.reason or None,
                 "attempts": event.attempts,
                 "duration_ms": event.duration_ms,
+                "actor": event.actor,
             }
             for event in history.events
         ],
@@ -140,6 +154,13 @@ def _verify(history: MessageHistory) -> str:
         return "missing"
     except (ClientError, BotoCoreError, OSError) as exc:
         raise CommandError(f"The object cannot be read: {describe(exc)}.") from exc
+    record_access(
+        Access.OBJECT_VERIFIED,
+        actor=actor_of_shell(),
+        message_id=history.message_id,
+        client=history.client,
+        object_key=history.object_key,
+    )
     body = _of_message(content, history)
     return "intact" if sha256(body).hexdigest() == history.payload_sha256 else "altered"
 

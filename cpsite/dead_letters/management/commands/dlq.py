@@ -14,6 +14,7 @@ from django.db import Error as DatabaseFailure
 from tqdm import tqdm  # type: ignore[import-untyped]
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
+from cpsite.audit.access import Access, actor_of_shell, record_access
 from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.recorder import recorder
@@ -113,6 +114,12 @@ class Command(BaseCommand):
         for letter in found:
             self._write_letter(letter, queue)
             if options["body"]:
+                record_access(
+                    Access.BODY_SHOWN,
+                    actor=actor_of_shell(),
+                    message_id=letter.message_id,
+                    client=letter.client,
+                )
                 self.stdout.write("\n" + letter.payload.decode(errors="replace"))
         if not stop.is_requested():
             _demand_all_found(selection, queue)
@@ -120,7 +127,7 @@ class Command(BaseCommand):
     def _redrive(self, stop: Stop, options: dict[str, Any]) -> None:
         queue = DeadLetterQueue(is_stopping=stop.is_requested)
         selection = Selection(ids=options["ids"], reason=options["reason"], limit=options["limit"])
-        redrive = Redrive(queue, selection)
+        redrive = Redrive(queue, selection, actor=actor_of_shell())
         if options["dry_run"]:
             self._rehearse(redrive, queue)
         else:
@@ -321,7 +328,8 @@ def _description(letter: DeadLetter) -> dict[str, str]:
 
 def _event(event: AuditEvent) -> str:
     attempt = f"attempt {event.attempts}" if event.attempts else ""
-    details = (event.reason, event.object_key, attempt)
+    actor = f"by {event.actor}" if event.actor else ""
+    details = (event.reason, event.object_key, attempt, actor)
     return "  ".join([readable(event.occurred_at), event.kind, *filter(None, details)])
 
 

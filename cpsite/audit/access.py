@@ -1,0 +1,86 @@
+"""Leaves a trace in the audit log of who has read messages, or the log itself.
+
+Events are about content and about the log as a whole. Lists, the pages of messages, `trace` and
+`dlq list` show what the log holds anyway, and leave none.
+"""
+
+import getpass
+import logging
+import socket
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from django.http import HttpRequest
+
+from cpsite.audit.models import ACTOR_LENGTH, AuditEvent, Kind
+from cpsite.audit.recorder import recorder
+
+logger = logging.getLogger(__name__)
+
+
+class Access(StrEnum):
+    """What was read: the reason of an event of the kind `read`."""
+
+    #: A link to an object was made, which works for a minute.
+    OBJECT_OPENED = "object_opened"
+    #: `trace --verify` has read an object, without showing it.
+    OBJECT_VERIFIED = "object_verified"
+    #: `dlq show --body` has shown the content of a dead letter.
+    BODY_SHOWN = "body_shown"
+    #: Events were exported as CSV.
+    EVENTS_EXPORTED = "events_exported"
+
+
+def actor_of(request: HttpRequest) -> str:
+    """Return the name of the admin's user."""
+    return request.user.get_username()
+
+
+def actor_of_shell() -> str:
+    """Return who runs a command: `shell:user@host`. No user of the admin can have such a name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = _UNNAMED
+    return f"shell:{user}@{socket.gethostname()}"[:ACTOR_LENGTH]
+
+
+_UNNAMED: Final = "unnamed"
+
+
+def record_access(
+    access: Access,
+    *,
+    actor: str,
+    source_ip: str | None = None,
+    message_id: UUID | None = None,
+    client: str = "",
+    object_key: str = "",
+    row_count: int | None = None,
+) -> None:
+    """Record that `actor` has read something; also in the log. Never raises and never waits.
+
+    `row_count` is the number of events that were exported.
+    """
+    recorder.record(
+        AuditEvent(
+            kind=Kind.READ,
+            reason=access.value,
+            actor=actor,
+            source_ip=source_ip,
+            message_id=message_id,
+            client=client,
+            object_key=object_key,
+            row_count=row_count,
+        )
+    )
+    logger.info(
+        access.value,
+        extra={
+            "user": actor,
+            "source_ip": source_ip,
+            "message_id": str(message_id) if message_id else None,
+            "rows": row_count,
+        },
+    )

@@ -1,0 +1,43 @@
+"""The admin's pages, below /admin/."""
+
+from typing import NoReturn
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import Http404, HttpRequest
+from django.urls import path
+
+from cpsite.audit.admin.parameters import KnownParameters
+from cpsite.web import admin_login
+
+admin.site.site_header = admin.site.site_title = "cpsite"
+# The sidebar would take a fifth of the width for three entries that the index has too.
+admin.site.enable_nav_sidebar = False
+admin.site.index_title = "Audit log, dead letters and users"
+
+
+class _UserAdmin(KnownParameters, UserAdmin[User]):
+    pass
+
+
+class _GroupAdmin(KnownParameters, GroupAdmin):
+    pass
+
+
+admin.site.unregister([User, Group])
+admin.site.register(User, _UserAdmin)
+admin.site.register(Group, _GroupAdmin)
+
+
+def no_such_page(_request: HttpRequest, rest: str) -> NoReturn:  # noqa: ARG001 - the path's
+    raise Http404("There is no such page.")
+
+
+urlpatterns = [
+    # Before the admin's own login view, which this one calls.
+    path("login/", admin_login.login),
+    # Django's way to the page of a row on the site. None of our rows has one.
+    path("r/<path:rest>", no_such_page),
+    path("", admin.site.urls),
+]

@@ -1,0 +1,77 @@
+"""How gunicorn's worker reads a body: in time, and in turn with other connections."""
+
+import re
+from types import SimpleNamespace
+
+import gevent
+import pytest
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+
+from cpsite.settings import BASE_DIR
+from cpsite.web import admin_login, password_hashing, worker
+
+LENGTH = 400_000
+
+
+class Ready:
+    """A socket of which more can always be read, so that no wait ends a read or gives a turn."""
+
+    def recv(self, size):
+        return b"x" * min(size, 8_192)
+
+    def settimeout(self, _seconds):
+        pass
+
+
+@pytest.fixture
+def body():
+    client = worker._Client(Ready(), worker._Waits(60, TimeoutError))
+    reader = Body(LengthReader(SocketUnreader(client), LENGTH))
+    request = SimpleNamespace(body=reader, must_close=False, readable_bytes=LENGTH)
+    return worker._Body(request, client, worker._Waits(60, TimeoutError))
+
+
+def test_a_body_ends_with_its_time_though_data_is_always_ready(body, monkeypatch):
+    monkeypatch.setattr(worker, "BODY_SECONDS", -1.0)
+    with pytest.raises(worker._ClientTooSlow):
+        body.read()
+    assert body.failed
+
+
+def test_others_have_their_turns_while_a_body_is_read(body, monkeypatch):
+    monkeypatch.setattr(worker, "_TURN_SECONDS", -1.0)
+    turns = []
+
+    def take_turns():
+        while True:
+            turns.append(len(turns))
+            gevent.sleep(0)
+
+    other = gevent.spawn(take_turns)
+    assert len(body.read()) == LENGTH
+    other.kill()
+    assert len(turns) > 10
+
+
+def test_the_documented_bounds_are_those_of_the_code():
+    page = (BASE_DIR / "docs" / "security.md").read_text()
+    head, *rest = re.search(
+        r"the time of a head, a body, a stall, an answer \| (\d+), (\d+), (\d+) and (\d+) s", page
+    ).groups()
+    assert [float(each) for each in rest] == [
+        worker.BODY_SECONDS,
+        worker.STALL_SECONDS,
+        worker.ANSWER_SECONDS,
+    ]
+    configuration = (BASE_DIR / "cpsite" / "gunicorn.py").read_text()
+    assert re.search(rf"^keepalive = {head}$", configuration, re.MULTILINE)
+    assert f"ready all the time | {worker._TURN_SECONDS * 1000:.0f} ms |" in page
+    drained = f"{worker._DRAIN_BYTES // 2**20} MiB or {worker._DRAIN_SECONDS:.0f} s"
+    assert f"goes on sending | {drained}" in page
+    waiting = f"{worker.ROOM_SECONDS:.0f} s, half of `WEB_CONNECTIONS`"
+    assert f"bodies that wait for that | {waiting}" in page
+    assert worker.WAITING_SHARE == 0.5
+    logins = f"{admin_login.LOGINS}, of which one is hashed at a time"
+    assert f"logins under way in a process | {logins}" in page
+    assert password_hashing.HASHES == 1

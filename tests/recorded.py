@@ -1,0 +1,16 @@
+"""What the services record in the audit log, before it reaches a database."""
+
+from typing import Any
+
+from django.forms.models import model_to_dict
+
+from cpsite.audit.models import AuditEvent
+
+
+def facts(event: AuditEvent) -> dict[str, Any]:
+    """Return what an event holds beside its own time."""
+    return {
+        name: value
+        for name, value in model_to_dict(event).items()
+        if name not in {"id", "occurred_at"} and value not in {None, ""}
+    }
