@@ -205,6 +205,8 @@ def _fresh_process_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # count as lost what they have not written yet.
     monkeypatch.setattr(AuditRecorder, "_start_thread", lambda self: None)
     monkeypatch.setattr(AuditRecorder, "close", lambda self, timeout=0.0: None)
+    # A thread that looks for credentials may wait for its turn on a busy machine.
+    monkeypatch.setattr("cpsite.credentials.WAIT_SECONDS", 20.0)
     cache.clear()
     tokens.store.cache_clear()
     publisher._breaker.cache_clear()

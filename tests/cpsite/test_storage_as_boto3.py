@@ -277,7 +277,6 @@ def test_every_variable_that_obstore_documents_is_decided_about():
 def sts(env, tmp_path):
     env.delenv("AWS_ACCESS_KEY_ID")
     env.delenv("AWS_SECRET_ACCESS_KEY")
-    env.setattr(credentials, "WAIT_SECONDS", 20)
     env.setattr(credentials, "PAUSE_SECONDS_MAX", 0.05)
     with Sts() as stand:
         for name, value in stand.environment(tmp_path).items():

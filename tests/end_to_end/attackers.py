@@ -1,7 +1,8 @@
 """Hostile clients in a process of their own: `python -m tests.end_to_end.attackers PORT NAME…`.
 
-One line says when each client has got an answer. They go on until standard input ends. Then a line
-of JSON has how often each got which status; 0 is a connection that was closed without an answer.
+One line says when each client has got an answer. They go on until standard input ends. For each
+line of it, and at its end, a line of JSON has how often each got which status; 0 is a connection
+that was closed without an answer.
 """
 
 import http.client
@@ -13,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
 from tests import factories
@@ -176,9 +177,10 @@ def main() -> None:
     while not all(attack.is_answered for attack in attacks.values()):
         time.sleep(0.1)
     print("All attacks are under way.", flush=True)
-    sys.stdin.read()
-    with _lock:
-        print(json.dumps({name: attack.counted for name, attack in attacks.items()}), flush=True)
+    for _ in chain(sys.stdin, ["the end"]):
+        with _lock:
+            counted = {name: attack.counted for name, attack in attacks.items()}
+            print(json.dumps(counted), flush=True)
 
 
 if __name__ == "__main__":
