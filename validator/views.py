@@ -37,7 +37,7 @@ PLAIN_ACCEPT: Final = {"", "*/*", "application/json", "application/json, text/pl
 REPEATED: Final = {"Idempotent-Replayed": "true"}
 
 
-def _parse(request: HttpRequest) -> Any:
+def _parse(request: Request | HttpRequest) -> Any:
     if not int(request.META["CONTENT_LENGTH"]):
         return {}  # as DRF does
     return StrictJSONParser().parse(request, parser_context={"request": request})
@@ -98,7 +98,8 @@ class MessageView(APIView):
 
     def post(self, request: Request) -> Response:
         """Accept one message: 202 once SQS has confirmed it."""
-        message, headers = self._accept(request, lambda: request.data)
+        # Not `request.data`: DRF would hold the parsed body until the answer.
+        message, headers = self._accept(request, lambda: _parse(request))
         return Response(_receipt(message), status=HTTP_202_ACCEPTED, headers=headers)
 
     def _post_plain(self, request: HttpRequest) -> HttpResponseBase:

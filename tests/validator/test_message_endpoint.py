@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import uuid
@@ -6,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cpsite.json_text import Document
 from cpsite.message import Message
 from tests import factories
 from validator import metrics, views
@@ -31,6 +33,22 @@ def test_a_good_message_is_queued(client, queue):
     assert message.client == "alice"
     assert message.data == factories.fields()
     assert (datetime.now(UTC) - message.accepted_at).total_seconds() < 60
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json;q=1", "text/html"])
+def test_nothing_holds_the_parsed_body_while_sqs_takes_its_time(
+    client, queue, monkeypatch, accept
+):
+    """It may be 25 times as long as the body, and hundreds of requests may wait for SQS."""
+    publish, held = views.publish_message, []
+
+    def publish_message(body):
+        held.extend(each for each in gc.get_objects() if isinstance(each, Document))
+        publish(body)
+
+    monkeypatch.setattr(views, "publish_message", publish_message)
+    assert post(client, headers={"Accept": accept}).status_code == 202
+    assert held == []
 
 
 def test_the_fields_arrive_unchanged(client, queue):
