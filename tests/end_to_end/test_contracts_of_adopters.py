@@ -159,7 +159,8 @@ def test_it_is_one_file_and_no_test_of_ours(tmp_path: Path, change: str) -> None
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CONTRACT_", "COVERAGE_", "PYTEST_"))
+        # As in an adopter's shell: not the contract of our tests.
+        if not name.startswith(("CONTRACT_", "COVERAGE_", "DJANGO_", "PYTEST_"))
     }
 
     def run(*command: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
 import boto3
 import pytest
@@ -283,19 +283,18 @@ def test_requests_under_way_are_finished_at_a_stop(services):
 
 
 def test_idle_connections_do_not_delay_a_stop(services):
-    """A load balancer keeps connections open; gunicorn would wait for its graceful timeout."""
-    validator = services.validator()
+    """A load balancer keeps connections open; gunicorn would wait for its graceful timeout.
+
+    Here that is longer than `stop` waits.
+    """
+    validator = services.validator(GUNICORN_CMD_ARGS="--graceful-timeout 300")
     idle = []
     for _ in range(4):
         connection = http.client.HTTPConnection("127.0.0.1", services.port)
         connection.request("GET", "/health/live")
         assert connection.getresponse().read()
         idle.append(connection)
-    started = time.monotonic()
     assert validator.stop() == 0
-    # Not a measurement: with them it would be 20 seconds and more.
-    assert time.monotonic() - started < 15
-    assert "graceful timeout" not in validator.log.read_text()
     for connection in idle:
         assert connection.sock.recv(1) == b""  # closed in an orderly way
         connection.close()
@@ -451,13 +450,24 @@ def test_bodies_that_stall_do_not_hold_the_threads(services):
         connection.close()
 
 
+def _connections(server: socket.socket) -> int:
+    """Return how many connections a server has that nobody has accepted."""
+    server.setblocking(False)
+    number = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            number += 1
+    return number
+
+
 @pytest.mark.slow(reason="starts several sets of processes")
 def test_while_sqs_hangs_health_checks_are_answered(services):
     services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS="4", SQS_PUBLISH_TIMEOUT_SECONDS="2")
     hanging = socket.create_server(("127.0.0.1", 0), backlog=100)
     services.started[-1].kill()
     wrong = f"http://127.0.0.1:{hanging.getsockname()[1]}"
-    process = services._start(
+    services._start(
         "hanging",
         ["-m", "gunicorn", "--config", "python:cpsite.gunicorn"],
         AWS_ENDPOINT_URL=wrong,
@@ -470,11 +480,8 @@ def test_while_sqs_hangs_health_checks_are_answered(services):
         answers = list(pool.map(lambda number: services.post(_data(number)), range(48)))
     assert {status for status, _ in answers} == {503}
     assert {answer["code"] for _, answer in answers} == {"queue_unavailable"}
-    durations = [
-        line["duration_ms"] for line in process.lines() if line["event"] == "message_refused"
-    ]
-    # Four threads found out by waiting; the rest was told at once.
-    assert sum(duration > 1000 for duration in durations) <= 12
+    # Four threads found out by waiting; the rest was told at once, and asked nobody.
+    assert _connections(hanging) <= 6  # 12 without the circuit breaker
     assert services.get("/health/live")[0] == 200
     hanging.close()
 

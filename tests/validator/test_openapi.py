@@ -341,7 +341,11 @@ def _of_what_ships(command):
     done = subprocess.run(
         [sys.executable, "manage.py", command],
         cwd=ROOT,
-        env={**os.environ, "CONTRACT_MODULE": "validator.contract"},
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "cpsite.settings",
+            "CONTRACT_MODULE": "validator.contract",
+        },
         check=True,
         capture_output=True,
         text=True,
