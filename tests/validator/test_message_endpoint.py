@@ -36,9 +36,7 @@ def test_a_good_message_is_queued(client, queue):
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json;q=1", "text/html"])
-def test_nothing_holds_the_parsed_body_while_sqs_takes_its_time(
-    client, queue, monkeypatch, accept
-):
+def test_nothing_holds_the_parsed_body_while_sqs_takes_its_time(client, queue, monkeypatch, accept):
     """It may be 25 times as long as the body, and hundreds of requests may wait for SQS."""
     publish, held = views.publish_message, []
 
