@@ -9,6 +9,7 @@ from rest_framework.exceptions import APIException, Throttled
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.recorder import recorder
 from cpsite.message import Message
+from cpsite.observability.logging import request_id
 from validator import metrics
 from validator.exceptions import (
     CONTRACT_BROKEN,
@@ -35,6 +36,7 @@ def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms:
             accepted_at=message.accepted_at,
             duration_ms=duration_ms,
             contract=message.contract or None,
+            request_id=request_id.get() or None,
         )
     )
     _log("message_accepted", message, duration_ms)
@@ -65,10 +67,12 @@ def refused(
     duration_ms: int,
     message_id: UUID | None,
     contract: str = "",
+    fields_at_fault: str = "",
 ) -> None:
     """Record a request that was not accepted. `message_id` is set if SQS may have its message.
 
-    `contract` is the name of the path's contract, empty for the default one.
+    `contract` is the name of the path's contract, empty for the default one. `fields_at_fault` are
+    names of its fields (validator/faults.py).
     """
     code, reason = INTERNAL_ERROR, INTERNAL_ERROR
     if isinstance(exc, APIException):
@@ -82,6 +86,7 @@ def refused(
         "message_refused",
         extra={
             "reason": reason,
+            "fields_at_fault": fields_at_fault or None,
             "client": client or None,
             "source_ip": source_ip,
             "duration_ms": duration_ms,
@@ -99,6 +104,8 @@ def refused(
                 reason=reason,
                 duration_ms=duration_ms,
                 contract=contract or None,
+                request_id=request_id.get() or None,
+                fields_at_fault=fields_at_fault or None,
             )
         )
 
@@ -111,5 +118,6 @@ def status_refused(exc: APIException, *, source_ip: str | None, duration_ms: int
             source_ip=source_ip,
             reason=reason_of(exc),
             duration_ms=duration_ms,
+            request_id=request_id.get() or None,
         )
     )

@@ -25,6 +25,7 @@ from validator import accounting, idempotency, metrics, tokens
 from validator.authentication import IN_HEADER, bearer_token, client_of
 from validator.contracts import Served
 from validator.exceptions import NEVER_SENT, ContractNotAllowed
+from validator.faults import fields_at_fault
 from validator.parsers import StrictJSONParser, check_headers, has_body
 from validator.publisher import publish_message
 from validator.serializers import envelope_of
@@ -213,6 +214,7 @@ class MessageView(APIView):
                 duration_ms=self._duration_ms(),
                 message_id=self.message_id,
                 contract=self.contract.name_in_message,
+                fields_at_fault=fields_at_fault(exc, self.contract.data),
             )
             self._count("refused")
         return super().handle_exception(exc)

@@ -20,6 +20,10 @@ class Kind(models.TextChoices):
 
 #: Longest name of an actor: a user of Django's has up to 150 characters.
 ACTOR_LENGTH = 200
+#: Longest X-Request-ID that a client may choose (cpsite/web/middleware.py).
+REQUEST_ID_LENGTH = 128
+#: Longest list of the names of fields.
+FIELDS_LENGTH = 255
 
 
 class AppendOnlyError(TypeError):
@@ -75,6 +79,10 @@ class AuditEvent(models.Model):
     actor = models.CharField(max_length=ACTOR_LENGTH, null=True, blank=True)  # noqa: DJ001
     #: The message's contract, or the one that a request was for. Null for the default contract.
     contract = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001 - as actor
+    #: The X-Request-ID of the request, which its answer had. Null for what has no request.
+    request_id = models.CharField(max_length=REQUEST_ID_LENGTH, null=True, blank=True)  # noqa: DJ001
+    #: Names of the fields that break the contract, as it declares them: `data.a, data.b`.
+    fields_at_fault = models.CharField(max_length=FIELDS_LENGTH, null=True, blank=True)  # noqa: DJ001
     #: How many events were exported.
     row_count = models.PositiveIntegerField(null=True, blank=True)
 
@@ -99,6 +107,16 @@ class AuditEvent(models.Model):
                 fields=["contract", "occurred_at", "id"],
                 name="audit_contract_time",
                 condition=models.Q(contract__isnull=False),
+            ),
+            models.Index(
+                fields=["request_id"],
+                name="audit_request",
+                condition=models.Q(request_id__isnull=False),
+            ),
+            models.Index(
+                fields=["source_ip", "occurred_at", "id"],
+                name="audit_address_time",
+                condition=models.Q(source_ip__isnull=False),
             ),
         ]
 

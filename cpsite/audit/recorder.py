@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: Events in memory while the database is slow or unavailable, about 1 KB each.
 CAPACITY: Final = 10_000
 #: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
-#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 13.
+#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 15.
 BATCH_SIZE: Final = 500
 #: Seconds to wait before each retry when the database is unavailable: longer in total than its
 #: restart takes. Meanwhile events stay in memory.
@@ -219,6 +219,8 @@ def _lose(events: list[AuditEvent], cause: str) -> None:
                 "actor": event.actor,
                 "row_count": event.row_count,
                 "contract": event.contract,
+                "request_id": event.request_id,
+                "fields_at_fault": event.fields_at_fault,
             },
         )
 

@@ -26,6 +26,8 @@ COLUMNS: Final = (
     "actor",
     "row_count",
     "contract",
+    "request_id",
+    "fields_at_fault",
 )
 #: Events that are read from the database at a time.
 CHUNK: Final = 1_000

@@ -131,6 +131,8 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
                 "attempts": event.attempts,
                 "duration_ms": event.duration_ms,
                 "actor": event.actor,
+                "request_id": event.request_id,
+                "fields_at_fault": event.fields_at_fault,
             }
             for event in history.events
         ],

@@ -1,0 +1,34 @@
+"""Indexes on requests and addresses. PostgreSQL builds them while both services write."""
+
+from importlib import import_module
+
+from django.db import migrations, models
+
+AddIndexBesideWriters = import_module(
+    "cpsite.audit.migrations.0004_actor_index"
+).AddIndexBesideWriters
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [("audit", "0007_requests")]
+
+    operations = [
+        AddIndexBesideWriters(
+            "auditevent",
+            models.Index(
+                condition=models.Q(("request_id__isnull", False)),
+                fields=["request_id"],
+                name="audit_request",
+            ),
+        ),
+        AddIndexBesideWriters(
+            "auditevent",
+            models.Index(
+                condition=models.Q(("source_ip__isnull", False)),
+                fields=["source_ip", "occurred_at", "id"],
+                name="audit_address_time",
+            ),
+        ),
+    ]
