@@ -57,6 +57,11 @@ class MessageHistory:
         return next((event.contract for event in self.events if event.contract), "")
 
     @property
+    def request_id(self) -> str:
+        """X-Request-ID of the request that sent it; empty if no event holds it."""
+        return next((event.request_id for event in self.events if event.request_id), "")
+
+    @property
     def accepted_at(self) -> datetime | None:
         return next((event.accepted_at for event in self.events if event.accepted_at), None)
 

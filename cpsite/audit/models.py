@@ -109,8 +109,9 @@ class AuditEvent(models.Model):
                 condition=models.Q(contract__isnull=False),
             ),
             models.Index(
-                fields=["request_id"],
-                name="audit_request",
+                # A client may send one id for all of its requests.
+                fields=["request_id", "occurred_at", "id"],
+                name="audit_request_time",
                 condition=models.Q(request_id__isnull=False),
             ),
             models.Index(

@@ -37,6 +37,7 @@ class _Accepted(NamedTuple):
     occurred_at: datetime
     id: int
     message_id: UUID | None
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +54,51 @@ class Waiting:
     next_place: Place | None
 
 
-def find_waiting(now: datetime, *, grace: timedelta = GRACE, place: Place | None = None) -> Waiting:
-    """Scan for unstored messages accepted more than `grace` before `now`, from `place` on if given.
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """How many messages of a client are not stored, and when the oldest of them was accepted."""
+
+    number: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnstoredByClient:
+    """What one scan counted. Without `is_all` there is more than it read: older ones may exist."""
+
+    clients: dict[str, Unstored]
+    is_all: bool
+
+
+def count_unstored(now: datetime, client: str | None = None) -> UnstoredByClient:
+    """Count the unstored messages among the newest SCAN_LIMIT, of all clients or of one.
 
     Raises Django's database errors.
     """
+    accepted = _read(now - WINDOW, now - GRACE, None, client)
+    unstored = set(_not_stored(accepted, most=SCAN_LIMIT)[0])
+    found: dict[str, Unstored] = {}
+    for event in accepted:
+        if event.message_id in unstored:
+            before = found.get(event.client)
+            found[event.client] = Unstored(before.number + 1 if before else 1, event.occurred_at)
+    return UnstoredByClient(found, is_all=len(accepted) < SCAN_LIMIT)
+
+
+def find_waiting(
+    now: datetime,
+    *,
+    grace: timedelta = GRACE,
+    place: Place | None = None,
+    client: str | None = None,
+) -> Waiting:
+    """Scan for unstored messages accepted more than `grace` before `now`, from `place` on if given.
+
+    With `client` only for that client's. Raises Django's database errors.
+    """
     since = now - WINDOW
-    until = place.occurred_at if place else now - grace
-    events = AuditEvent.objects.filter(
-        kind=Kind.ACCEPTED,
-        message_id__isnull=False,
-        occurred_at__gte=since,
-        occurred_at__lte=until,
-    )
-    if place:
-        events = events.exclude(occurred_at=place.occurred_at, id__gte=place.event_id)
-    rows = events.values_list("occurred_at", "id", "message_id")[:SCAN_LIMIT]
-    accepted = [_Accepted(*row) for row in rows]
-    found, looked_at = _not_stored(accepted)
+    accepted = _read(since, place.occurred_at if place else now - grace, place, client)
+    found, looked_at = _not_stored(accepted, most=FOUND_LIMIT)
     is_all = looked_at == len(accepted) < SCAN_LIMIT
     last = None if is_all else accepted[looked_at - 1]
     return Waiting(
@@ -81,8 +109,26 @@ def find_waiting(now: datetime, *, grace: timedelta = GRACE, place: Place | None
     )
 
 
-def _not_stored(accepted: Sequence[_Accepted]) -> tuple[list[UUID | None], int]:
-    """Return up to FOUND_LIMIT messages that are not stored, and how many events were read."""
+def _read(
+    since: datetime, until: datetime, place: Place | None, client: str | None
+) -> list[_Accepted]:
+    """Return the newest accepted events of that time, at most SCAN_LIMIT, newest first."""
+    events = AuditEvent.objects.filter(
+        kind=Kind.ACCEPTED,
+        message_id__isnull=False,
+        occurred_at__gte=since,
+        occurred_at__lte=until,
+    )
+    if client is not None:
+        events = events.filter(client=client)
+    if place:
+        events = events.exclude(occurred_at=place.occurred_at, id__gte=place.event_id)
+    rows = events.values_list("occurred_at", "id", "message_id", "client")[:SCAN_LIMIT]
+    return [_Accepted(*row) for row in rows]
+
+
+def _not_stored(accepted: Sequence[_Accepted], *, most: int) -> tuple[list[UUID | None], int]:
+    """Return up to `most` messages that are not stored, and how many events were read."""
     found: list[UUID | None] = []
     for start in range(0, len(accepted), _CHUNK):
         chunk = accepted[start : start + _CHUNK]
@@ -90,7 +136,7 @@ def _not_stored(accepted: Sequence[_Accepted]) -> tuple[list[UUID | None], int]:
         for place, event in enumerate(chunk, start + 1):
             if event.message_id not in stored:
                 found.append(event.message_id)
-            if len(found) == FOUND_LIMIT:
+            if len(found) == most:
                 return found, place
     return found, len(accepted)
 

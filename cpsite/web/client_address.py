@@ -26,11 +26,12 @@ def source_ip(request: Request | HttpRequest) -> str | None:
     spelling here, so that the log, the audit log, rate limits and the admin's lockout agree: ports
     and brackets are dropped, and an IPv4 address within an IPv6 address is the IPv4 address.
     """
-    return _address(BaseThrottle().get_ident(cast("Request", request)))
+    return normalized(BaseThrottle().get_ident(cast("Request", request)))
 
 
 @lru_cache(maxsize=1024)
-def _address(text: str) -> str | None:
+def normalized(text: str) -> str | None:
+    """Return an address in its one spelling, as `source_ip` does, or None for any other text."""
     address = _parsed(text) or _parsed(_without_port(text))
     if isinstance(address, IPv6Address):
         if any(address in network for network in _IPV4_INSIDE):

@@ -1,11 +1,18 @@
 """How the admin shows durations, kinds and states: as words; colour only adds to them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlencode
 
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from cpsite.moments import readable, rfc3339
+
+#: Shown where there is no value.
+EMPTY: Final = "-"
 #: A sign for each kind and state, for readers who cannot see the colours of cpsite/admin.css.
 _SIGNS: Final = {
     "accepted": "→",
@@ -39,3 +46,51 @@ def span(time: timedelta) -> str:
     if seconds < _HOUR:
         return f"{seconds / _MINUTE:.0f} min"
     return f"{seconds / _HOUR:.1f} h" if seconds < _DAY else f"{seconds / _DAY:.1f} days"
+
+
+def ago(moment: datetime) -> SafeString:
+    """Return a moment as the time since then. The exact one, in UTC, is its title."""
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{} ago</time>',
+        rfc3339(moment),
+        readable(moment),
+        span(timezone.now() - moment),
+    )
+
+
+def events_url(**parameters: str) -> str:
+    """Return the address of the list of events with these filters."""
+    return f"{reverse('admin:audit_auditevent_changelist')}?{urlencode(parameters)}"
+
+
+def message_link(message_id: object) -> str | SafeString:
+    """Return a message's id, unbroken so that it can be copied, as a link to its page."""
+    if message_id is None:
+        return EMPTY
+    url = reverse("admin:audit_message", args=[message_id])
+    return format_html('<a class="audit-id" href="{}">{}</a>', url, message_id)
+
+
+def client_link(name: str) -> str | SafeString:
+    """Return a client's name as a link to its page."""
+    if not name:
+        return EMPTY
+    url = reverse("admin:audit_client", args=[name])
+    return format_html('<a class="audit-name" href="{}">{}</a>', url, name)
+
+
+def reason_link(reason: str, fields_at_fault: str | None = None) -> str | SafeString:
+    """Return a reason as a link to the events with it, and the names of the fields at fault."""
+    if not reason:
+        return EMPTY
+    link = format_html('<a href="{}">{}</a>', events_url(reason=reason), reason)
+    if not fields_at_fault:
+        return link
+    return format_html('{} <span class="audit-fields">{}</span>', link, fields_at_fault)
+
+
+def address_link(address: str | None) -> str | SafeString:
+    """Return a caller's address as a link to the events that it has caused."""
+    if not address:
+        return EMPTY
+    return format_html('<a class="audit-address" href="{}">{}</a>', events_url(q=address), address)

@@ -17,8 +17,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from cpsite.audit.access import Access, actor_of, record_access
-from cpsite.audit.admin import message_page, overview, unstored_page
-from cpsite.audit.admin.display import badge
+from cpsite.audit.admin import clients_page, message_page, overview, search, unstored_page
+from cpsite.audit.admin.display import (
+    EMPTY,
+    address_link,
+    ago,
+    badge,
+    client_link,
+    message_link,
+    reason_link,
+)
 from cpsite.audit.admin.export import csv_response
 from cpsite.audit.admin.filters import ClientFilter, ContractFilter, ReasonFilter, TimeFilter
 from cpsite.audit.admin.message_page import object_link
@@ -26,20 +34,18 @@ from cpsite.audit.admin.pagination import BoundedCountPaginator
 from cpsite.audit.admin.parameters import KnownParameters
 from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.message import CLIENT_NAME
 from cpsite.moments import readable
 from cpsite.web.client_address import source_ip
-
-#: Shown where an event has no value. The page of an event shows a method's None as "None".
-EMPTY: Final = "-"
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     further_parameters = ("message_id",)
-    list_display = ("when", "what", "reason", "client", "message", "source_ip")
-    list_display_links = ("when",)
+    list_display = ("age", "kind_badge", "reason_link", "client_link", "message", "address")
+    list_display_links = ("age",)
     list_filter = ("kind", TimeFilter, ClientFilter, ContractFilter, ReasonFilter)
-    search_help_text = "A message id, a client, a reason code or who has read or redriven, in full."
+    search_help_text = search.HELP
     search_fields = ("message_id",)
     list_per_page = 50
     paginator = BoundedCountPaginator
@@ -51,23 +57,24 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     change_list_template = "admin/audit/events.html"
 
     fields = (
-        "when",
-        "what",
+        "time",
+        "kind_badge",
         "message",
-        "client",
+        "client_link",
         "contract",
-        "source_ip",
-        "reason",
+        "address",
+        "reason_link",
+        "request_id",
         "object_link",
         "sha256",
         "accepted",
         "attempts",
-        "duration_ms",
+        "duration",
         "actor",
         "row_count",
         "timeline",
     )
-    readonly_fields = ("when", "what", "message", "object_link", "sha256", "accepted", "timeline")
+    readonly_fields = fields
 
     #: Links above the list, to the most common questions.
     QUESTIONS: Final = (
@@ -89,20 +96,8 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
     ) -> tuple[QuerySet[AuditEvent], bool]:
-        """Search for exact values only, because only those can use the indexes."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        message_id = _uuid(term)
-        if message_id:
-            return queryset.filter(message_id=message_id), False
-        # Indexed look-ups, one by one: an OR over the columns would scan the table on SQLite.
-        for column in ("client", "actor"):
-            found = queryset.filter(**{column: term})
-            # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
-            if found.order_by(column, "occurred_at", "id").first():
-                return found, False
-        return queryset.filter(reason=term), False
+        """Search for what the indexes can find (cpsite/audit/admin/search.py)."""
+        return (search.found(queryset, search_term) if search_term.strip() else queryset), False
 
     @admin.action(description="Export selected events as CSV")
     def export_csv(
@@ -110,21 +105,37 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     ) -> StreamingHttpResponse:
         return csv_response(queryset, actor=actor_of(request), source_ip=source_ip(request))
 
-    @admin.display(description="When (UTC)")
-    def when(self, event: AuditEvent) -> str:
+    @admin.display(description="Time")
+    def age(self, event: AuditEvent) -> SafeString:
+        return ago(event.occurred_at)
+
+    @admin.display(description="Time (UTC)")
+    def time(self, event: AuditEvent) -> str:
         return readable(event.occurred_at)
 
-    @admin.display(description="What")
-    def what(self, event: AuditEvent) -> SafeString:
+    @admin.display(description="Kind")
+    def kind_badge(self, event: AuditEvent) -> SafeString:
         return badge(event.kind)
+
+    @admin.display(description="Reason")
+    def reason_link(self, event: AuditEvent) -> str | SafeString:
+        return reason_link(event.reason, event.fields_at_fault)
+
+    @admin.display(description="Client")
+    def client_link(self, event: AuditEvent) -> str | SafeString:
+        return client_link(event.client)
 
     @admin.display(description="Message")
     def message(self, event: AuditEvent) -> str | SafeString:
-        """Show the id unbroken, so that it can be copied, as a link to the message's page."""
-        if event.message_id is None:
-            return EMPTY
-        url = reverse("admin:audit_message", args=[event.message_id])
-        return format_html('<a class="audit-id" href="{}">{}</a>', url, event.message_id)
+        return message_link(event.message_id)
+
+    @admin.display(description="Address")
+    def address(self, event: AuditEvent) -> str | SafeString:
+        return address_link(event.source_ip)
+
+    @admin.display(description="Duration")
+    def duration(self, event: AuditEvent) -> str:
+        return EMPTY if event.duration_ms is None else f"{event.duration_ms} ms"
 
     @admin.display(description="SHA-256")
     def sha256(self, event: AuditEvent) -> str | SafeString:
@@ -153,6 +164,8 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         view = self.admin_site.admin_view
         return [
             path("message/<uuid:message_id>/", view(self.message_view), name="audit_message"),
+            path("clients/", view(self.clients_view), name="audit_clients"),
+            path("clients/<str:client>/", view(self.client_view), name="audit_client"),
             path("waiting/", view(self.waiting_view), name="audit_waiting"),
             path("<int:event_id>/object/", view(self.open_object), name="audit_auditevent_object"),
             *super().get_urls(),
@@ -181,8 +194,8 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         """Show the events. A message id in the search field redirects to that message's page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        message_id = _uuid(request.GET.get("q", "").strip())
-        if message_id and AuditEvent.objects.of_message(message_id).first():
+        message_id = search.message_of(request.GET.get("q", ""))
+        if message_id:
             return redirect("admin:audit_message", message_id)
         context = {
             "title": "Audit log, newest first",
@@ -205,6 +218,22 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
             return self._page(request, "message_unknown", context, status=404)
         return self._page(request, "message", context | message_page.context(request, history))
 
+    def clients_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the clients, and the addresses without a valid token, with their figures."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = self._context(request, "Clients")
+        return self._page(request, "clients", context | clients_page.context(request))
+
+    def client_view(self, request: HttpRequest, client: str) -> HttpResponse:
+        """Show one client: its figures, reasons, unstored messages and newest events."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not CLIENT_NAME.fullmatch(client):
+            raise Http404("That is no name of a client.")
+        context = self._context(request, f"Client {client}")
+        return self._page(request, "client", context | clients_page.context_of(client))
+
     def waiting_view(self, request: HttpRequest) -> HttpResponse:
         """Show the messages that were accepted and are not stored."""
         if not self.has_view_permission(request):
@@ -219,10 +248,3 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         self, request: HttpRequest, name: str, context: Mapping[str, Any], status: int = 200
     ) -> TemplateResponse:
         return TemplateResponse(request, f"admin/audit/{name}.html", dict(context), status=status)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

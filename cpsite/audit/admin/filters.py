@@ -18,14 +18,14 @@ from cpsite.audit.models import AuditEvent
 LIMIT = 50
 
 
-def values_of(column: str) -> list[str]:
-    """Return the first LIMIT values in an indexed column, without the empty one.
+def values_of(column: str, after: str = "") -> list[str]:
+    """Return the first LIMIT values in an indexed column after a value, without the empty one.
 
     SELECT DISTINCT would read every row; this steps from value to value through the index (a
     "loose index scan").
     """
     found: list[str] = []
-    value: str | None = ""
+    value: str | None = after
     while len(found) < LIMIT:
         following = AuditEvent.objects.filter(**{f"{column}__gt": value}).order_by(column)
         value = following.values_list(column, flat=True).first()

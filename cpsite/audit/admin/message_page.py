@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin.display import badge, span
+from cpsite.audit.admin.display import address_link, badge, client_link, reason_link, span
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent
 from cpsite.moments import readable
@@ -22,6 +22,7 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
     return {
         "history": history,
         "status": badge(history.status),
+        "client": client_link(history.client),
         "reason": history.last.reason,
         "accepted": readable(accepted) if accepted else "",
         "stored": readable(stored) if stored else "",
@@ -39,6 +40,8 @@ def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
         "when": readable(event.occurred_at),
         "later": span(event.occurred_at - history.events[0].occurred_at),
         "what": badge(event.kind),
+        "reason": reason_link(event.reason, event.fields_at_fault),
+        "address": address_link(event.source_ip),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
-from cpsite.audit.admin.display import badge, span
+from cpsite.audit.admin.display import badge, client_link, message_link, reason_link, span
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
 from cpsite.moments import readable
@@ -47,9 +47,10 @@ def _row(history: MessageHistory, now: datetime) -> dict[str, Any]:
     last = history.last
     accepted = history.accepted_at or history.events[0].occurred_at
     return {
-        "history": history,
+        "message": message_link(history.message_id),
+        "client": client_link(history.client),
         "status": badge(history.status),
-        "reason": last.reason,
+        "reason": reason_link(last.reason),
         "accepted": readable(accepted),
         "waits": span(now - accepted),
     }

@@ -19,8 +19,8 @@ class Migration(migrations.Migration):
             "auditevent",
             models.Index(
                 condition=models.Q(("request_id__isnull", False)),
-                fields=["request_id"],
-                name="audit_request",
+                fields=["request_id", "occurred_at", "id"],
+                name="audit_request_time",
             ),
         ),
         AddIndexBesideWriters(

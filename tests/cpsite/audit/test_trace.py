@@ -72,7 +72,7 @@ def test_it_prints_the_whole_way(storage, capsys):
         f"  object   s3://the-bucket/{KEY}",
         f"  sha256   {sha256(BODY).hexdigest()}",
         "",
-        "WHEN (UTC)               WHAT      WHY           DELIVERY  TOOK",
+        "TIME (UTC)               KIND      REASON        ATTEMPTS  DURATION",
         "2026-11-23 23:59:59.123  accepted                          7 ms",
         "2026-11-24 00:00:00.123  failed    aws_SlowDown  1",
         "2026-11-24 00:00:30.623  stored                  2         20 ms",

@@ -22,7 +22,7 @@ from cpsite.aws import describe
 from cpsite.cli import table
 from cpsite.moments import readable, rfc3339
 
-_COLUMNS: Final = ("WHEN (UTC)", "WHAT", "WHY", "DELIVERY", "TOOK")
+_COLUMNS: Final = ("TIME (UTC)", "KIND", "REASON", "ATTEMPTS", "DURATION")
 
 
 class Command(BaseCommand):
@@ -79,7 +79,7 @@ def _timeline(history: MessageHistory) -> Iterator[str]:
     if not any(event.actor for event in history.events):
         return table(_COLUMNS, rows)
     who = [event.actor or "" for event in history.events]
-    return table((*_COLUMNS, "WHO"), [(*row, each) for row, each in zip(rows, who, strict=True)])
+    return table((*_COLUMNS, "ACTOR"), [(*row, each) for row, each in zip(rows, who, strict=True)])
 
 
 def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, str]]:
@@ -91,6 +91,7 @@ def _summary(history: MessageHistory, verdict: str | None) -> list[tuple[str, st
     return [
         ("client", history.client),
         ("contract", history.contract),
+        ("request", history.request_id),
         ("accepted", _moment(accepted)),
         ("stored", f"{_moment(stored)}{later}" if stored else ""),
         ("object", f"s3://{settings.S3_BUCKET}/{key}" if key and settings.S3_BUCKET else key),

@@ -1,0 +1,73 @@
+"""The search of the audit log: what a term may be, and how an index finds it.
+
+Each look-up is one of its own: an OR over the columns would scan the table on SQLite.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from cpsite.audit.admin.filters import values_of
+from cpsite.audit.models import AuditEvent
+from cpsite.web.client_address import normalized
+
+#: Said beside the field.
+HELP: Final = (
+    "A message id or its first four digits or more, a client, a reason, an address, the key of a "
+    "message's object, an X-Request-ID, or who has read or redriven."
+)
+_ID_DIGITS: Final = 32
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+#: Fewer digits would find messages by chance.
+_ID_PREFIX: Final = re.compile(r"[0-9a-f]{4,31}")
+#: The key of a message's object (uploader/object_keys.py). No index has the key of a batch.
+_KEY: Final = re.compile(r".*/([0-9a-fA-F-]{36})\.json")
+
+
+def found(events: QuerySet[AuditEvent], term: str) -> QuerySet[AuditEvent]:
+    """Return the events that a term stands for, none if it stands for nothing."""
+    selection = _selection(term.strip())
+    return events.none() if selection is None else events.filter(**selection)
+
+
+def message_of(term: str) -> UUID | None:
+    """Return the one message whose id, or the beginning of it, or whose object's key a term is."""
+    selection = _selection(term.strip())
+    if selection is None or not any(name.startswith("message_id") for name in selection):
+        return None
+    ids = AuditEvent.objects.filter(**selection).order_by("message_id", "occurred_at", "id")
+    first, last = ids.first(), ids.last()
+    is_one = first and last and first.message_id == last.message_id
+    return first.message_id if first and is_one else None
+
+
+def _selection(term: str) -> dict[str, Any] | None:
+    """Return the filter of the first thing that the term may be and that has any events."""
+    for selection in _selections(term) if term else ():
+        column = next(iter(selection)).partition("__")[0]
+        # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
+        order = dict.fromkeys((column, "occurred_at", "id"))
+        if AuditEvent.objects.filter(**selection).order_by(*order).first():
+            return selection
+    return None
+
+
+def _selections(term: str) -> Iterator[dict[str, Any]]:
+    key = _KEY.fullmatch(term)
+    digits = (key[1] if key else term).lower().replace("-", "")
+    if _ID.fullmatch(digits):
+        yield {"message_id": UUID(digits)}
+    if address := normalized(term):
+        yield {"source_ip": address}
+    for name in dict.fromkeys((term, term.lower())):
+        for column in ("client", "actor", "request_id", "reason"):
+            yield {column: name}
+    for client in values_of("client"):
+        if client.casefold() == term.casefold():
+            yield {"client": client}
+    if _ID_PREFIX.fullmatch(digits):
+        first, last = digits.ljust(_ID_DIGITS, "0"), digits.ljust(_ID_DIGITS, "f")
+        yield {"message_id__gte": UUID(first), "message_id__lte": UUID(last)}
