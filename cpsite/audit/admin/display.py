@@ -79,11 +79,16 @@ def client_link(name: str) -> str | SafeString:
     return format_html('<a class="audit-name" href="{}">{}</a>', url, name)
 
 
-def reason_link(reason: str, fields_at_fault: str | None = None) -> str | SafeString:
-    """Return a reason as a link to the events with it, and the names of the fields at fault."""
+def reason_link(
+    reason: str, fields_at_fault: str | None = None, **parameters: str
+) -> str | SafeString:
+    """Return a reason as a link to the events with it, and the names of the fields at fault.
+
+    `parameters` are further filters of those events.
+    """
     if not reason:
         return EMPTY
-    link = format_html('<a href="{}">{}</a>', events_url(reason=reason), reason)
+    link = format_html('<a href="{}">{}</a>', events_url(reason=reason, **parameters), reason)
     if not fields_at_fault:
         return link
     return format_html('{} <span class="audit-fields">{}</span>', link, fields_at_fault)

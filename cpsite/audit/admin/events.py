@@ -17,7 +17,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from cpsite.audit.access import Access, actor_of, record_access
-from cpsite.audit.admin import clients_page, message_page, overview, search, unstored_page
+from cpsite.audit.admin import (
+    clients_page,
+    dashboard,
+    message_page,
+    overview,
+    search,
+    unstored_page,
+)
 from cpsite.audit.admin.display import (
     EMPTY,
     address_link,
@@ -164,6 +171,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         view = self.admin_site.admin_view
         return [
             path("message/<uuid:message_id>/", view(self.message_view), name="audit_message"),
+            path("dashboard/", view(self.dashboard_view), name="audit_dashboard"),
             path("clients/", view(self.clients_view), name="audit_clients"),
             path("clients/<str:client>/", view(self.client_view), name="audit_client"),
             path("waiting/", view(self.waiting_view), name="audit_waiting"),
@@ -217,6 +225,12 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         if history is None:
             return self._page(request, "message_unknown", context, status=404)
         return self._page(request, "message", context | message_page.context(request, history))
+
+    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the figures of the landing page alone, for its script."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self._page(request, "dashboard", dashboard.context(request.user))
 
     def clients_view(self, request: HttpRequest) -> HttpResponse:
         """Show the clients, and the addresses without a valid token, with their figures."""

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from cpsite.audit.access import Access
-from cpsite.audit.admin.display import badge
+from cpsite.audit.admin.display import badge, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
@@ -153,6 +153,9 @@ def context() -> dict[str, Any]:
                 "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
             }
             for counts in overview.kinds
+        ],
+        "reasons": [
+            (reason_link(reason, since="24h"), str(number)) for reason, number in overview.reasons
         ],
         "kind_names": [kind.value for kind in Kind],
     }

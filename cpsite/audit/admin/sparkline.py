@@ -20,11 +20,13 @@ def sparkline(name: str, numbers: Sequence[int]) -> SafeString:
     most = max(numbers, default=0)
     bars = format_html_join(
         "",
-        '<rect x="{}" y="{}" width="{}" height="{}"/>',
+        '<rect x="{}" y="{}" width="{}" height="{}"><title>{} {}, {} h ago</title></rect>',
         (
-            (index * _STEP + 1, _HEIGHT - height, _BAR, height)
+            (index * _STEP + 1, _HEIGHT - height, _BAR, height, f"{number:,}", name, hours)
             for index, number in enumerate(numbers)
             if (height := _height(number, most))
+            # A bar is the hour that ended so long ago.
+            for hours in [len(numbers) - 1 - index]
         ),
     )
     width = len(numbers) * _STEP

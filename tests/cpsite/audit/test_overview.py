@@ -78,7 +78,7 @@ def test_the_list_shows_them_with_links_and_a_table(admin_client):
     page = admin_client.get(LIST).content.decode()
     assert 'href="?kind__exact=refused&amp;since=1h"' in page
     assert 'aria-label="2 refused in the last 24 hours"' in page
-    assert 'href="?reason=token_unknown&amp;since=24h"' in page
+    assert f'href="{LIST}?reason=token_unknown&amp;since=24h"' in page
     assert '<title id="chart-refused">refused, hour by hour</title>' in page
     assert "24 hours, the last one ending now; at most 1 in an hour, 1 in the last." in page
     assert page.count("<tr><th scope") == 1 + 24

@@ -1,0 +1,54 @@
+"""The landing page of the admin: the figures, for who may see them."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from cpsite.audit.models import AuditEvent, Kind
+from tests.cpsite.audit.test_roles import member
+
+pytestmark = pytest.mark.django_db
+INDEX = "/admin/"
+FRAGMENT = "/admin/audit/auditevent/dashboard/"
+LIST = "/admin/audit/auditevent/"
+
+
+def test_the_landing_page_is_the_dashboard(admin_client):
+    AuditEvent.objects.create(kind=Kind.REFUSED, client="alice", reason="malformed_json")
+    page = admin_client.get(INDEX).content.decode()
+    assert f'data-refresh="{FRAGMENT}"' in page
+    assert 'aria-label="1 refused in the last hour"' in page
+    assert f'href="{LIST}?kind__exact=refused&amp;since=1h"' in page
+    assert f'href="{LIST}?reason=malformed_json&amp;since=24h"' in page
+    assert "<title>1 refused, 0 h ago</title>" in page
+    assert f'href="{LIST}clients/"' in page
+
+
+def test_its_script_gets_the_figures_alone(admin_client):
+    fragment = admin_client.get(FRAGMENT).content.decode()
+    assert "The last 24 hours</h2>" in fragment
+    assert "<html" not in fragment
+    cache.clear()
+    event = AuditEvent(kind=Kind.STORED, occurred_at=timezone.now() - timedelta(seconds=1))
+    event.save()
+    assert 'aria-label="1 stored in the last hour"' in admin_client.get(FRAGMENT).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("groups", "status", "shown"), [([], 403, False), (["Viewers"], 200, True)]
+)
+def test_who_may_not_see_the_log_sees_no_figures(client, groups, status, shown):
+    client.force_login(member(*groups))
+    assert client.get(FRAGMENT).status_code == status
+    assert ("The last 24 hours</h2>" in client.get(INDEX).content.decode()) == shown
+    client.logout()
+    assert client.get(FRAGMENT).status_code == 302
+
+
+def test_many_reasons_are_folded_after_the_first(admin_client):
+    for number in range(5):
+        AuditEvent.objects.create(kind=Kind.REFUSED, reason=f"reason_{number}")
+    page = admin_client.get(INDEX).content.decode()
+    assert "<summary>2 more</summary>" in page
