@@ -14,7 +14,7 @@ from cpsite.web import admin_login
 admin.site.site_header = admin.site.site_title = "cpsite"
 # The sidebar would take a fifth of the width for three entries that the index has too.
 admin.site.enable_nav_sidebar = False
-admin.site.index_title = "Audit log, dead letters and users"
+admin.site.index_title = "Dashboard"
 
 
 class _UserAdmin(KnownParameters, UserAdmin[User]):

@@ -54,8 +54,13 @@ def ago(moment: datetime) -> SafeString:
         '<time datetime="{}" title="{} UTC">{} ago</time>',
         rfc3339(moment),
         readable(moment),
-        span(timezone.now() - moment),
+        _whole(timezone.now() - moment),
     )
+
+
+def _whole(time: timedelta) -> str:
+    """Return a duration without fractions of a second: `3 s`, `12 min`."""
+    return f"{max(0, int(time.total_seconds()))} s" if time < timedelta(minutes=1) else span(time)
 
 
 def events_url(**parameters: str) -> str:

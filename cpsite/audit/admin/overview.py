@@ -150,6 +150,7 @@ def context() -> dict[str, Any]:
                 "badge": badge(counts.kind),
                 "last_hour": counts.last_hour,
                 "day": counts.day,
+                "most": f"{max(hour.number for hour in counts.hours):,}".removeprefix("0"),
                 "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
             }
             for counts in overview.kinds
