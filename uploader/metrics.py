@@ -1,7 +1,7 @@
 """The uploader's own metrics.
 
 All label values are set to 0 at the start: Prometheus sees no increase in a series that begins with
-its first event. The series of the queues begin with the first answer from SQS.
+its first event.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -49,12 +49,6 @@ message_age_seconds = Histogram(
 )
 in_flight = Gauge(
     "uploader_in_flight", "Messages received and not yet stored or returned to the queue."
-)
-queue_messages = Gauge(
-    "uploader_queue_messages",
-    "Approximate number of messages, by queue (messages, dead_letters) and state (visible, "
-    "in_flight, delayed).",
-    ["queue", "state"],
 )
 oldest_message_age_seconds = Gauge(
     "uploader_oldest_message_age_seconds",
