@@ -23,6 +23,7 @@ EVENTS = frozenset(
         *("message_accepted", "message_failed", "message_failed_unexpectedly", "message_redriven"),
         *("message_refused", "message_repeated", "message_status_unavailable", "message_stored"),
         *("message_stored_with_other_content", "message_undecodable", "probe_failed"),
+        *("oldest_message_failed_unexpectedly", "oldest_message_unknown"),
         *("queue_depth_failed_unexpectedly", "queue_depth_unknown", "queue_not_checked"),
         *("queue_without_dead_letters", "receive_failed", "redrive_failed", "redrive_requested"),
         *("redriven_not_deleted", "release_failed", "request_failed", "request_refused"),

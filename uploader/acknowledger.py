@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cpsite.aws import describe
+from cpsite.observability.notices import Notices
 from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Part
-from uploader.notices import Notices
 from uploader.receiver import Receiver
 
 logger = logging.getLogger(__name__)

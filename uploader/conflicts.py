@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.database import release_connection
+from cpsite.observability.notices import Notices
 from uploader import metrics
-from uploader.notices import Notices
 
 logger = logging.getLogger(__name__)
 

@@ -24,12 +24,12 @@ from django.conf import settings
 
 from cpsite.aws import describe
 from cpsite.message import DecodeError, Message
+from cpsite.observability.notices import Notices
 from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import accounting, metrics
 from uploader.backoff import pause_seconds
 from uploader.heartbeat import Heartbeat
 from uploader.layouts import Batch, Part
-from uploader.notices import Notices
 from uploader.object_keys import object_key
 from uploader.receiver import Receiver
 from uploader.storage_errors import Action, action

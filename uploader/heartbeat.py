@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from cpsite.observability.notices import Notices
 from uploader import metrics
-from uploader.notices import Notices
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The uploader's own metrics.
 
 All label values are set to 0 at the start: Prometheus sees no increase in a series that begins with
-its first event. The series of the queues begin with the first answer from SQS.
+its first event.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -41,16 +41,14 @@ upload_seconds = Histogram(
 message_age_seconds = Histogram(
     "uploader_message_age_seconds",
     "Time from the acceptance of a message to its storage in S3.",
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
+    # Closest around the promise of five minutes: what is late should be seen to get worse.
+    buckets=(
+        *(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 360, 420, 480, 600, 720, 900, 1800),
+        *(3600, 21600, 86400),
+    ),
 )
 in_flight = Gauge(
     "uploader_in_flight", "Messages received and not yet stored or returned to the queue."
-)
-queue_messages = Gauge(
-    "uploader_queue_messages",
-    "Approximate number of messages, by queue (messages, dead_letters) and state (visible, "
-    "in_flight, delayed).",
-    ["queue", "state"],
 )
 oldest_message_age_seconds = Gauge(
     "uploader_oldest_message_age_seconds",

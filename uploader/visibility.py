@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cpsite.aws import QueueRefused, describe
+from cpsite.observability.notices import Notices
 from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
 from uploader.backoff import pause_seconds
 from uploader.heartbeat import Heartbeat
-from uploader.notices import Notices
 from uploader.queue_settings import QueueAttributes
 from uploader.receiver import Receiver
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from cpsite.aws import describe
+from cpsite.observability.notices import Notices
 from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.delivery import QUEUE_FAILURES, Delivery
 from uploader import metrics
@@ -23,7 +24,6 @@ from uploader.handler import Counts, Handler, decode
 from uploader.heartbeat import Heartbeat, Pulse
 from uploader.in_flight import InFlight
 from uploader.layouts import Batch, Batcher, Part
-from uploader.notices import Notices
 from uploader.queue_settings import QueueAttributes
 from uploader.receiver import Receiver
 from uploader.storage_outage import OUTAGE_FAILURES

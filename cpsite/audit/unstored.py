@@ -132,7 +132,7 @@ def _not_stored(accepted: Sequence[_Accepted], *, most: int) -> tuple[list[UUID 
     found: list[UUID | None] = []
     for start in range(0, len(accepted), _CHUNK):
         chunk = accepted[start : start + _CHUNK]
-        stored = _stored(event.message_id for event in chunk)
+        stored = stored_among(event.message_id for event in chunk)
         for place, event in enumerate(chunk, start + 1):
             if event.message_id not in stored:
                 found.append(event.message_id)
@@ -141,7 +141,8 @@ def _not_stored(accepted: Sequence[_Accepted], *, most: int) -> tuple[list[UUID 
     return found, len(accepted)
 
 
-def _stored(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
+def stored_among(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
+    """Return those of the messages that have a `stored` event."""
     # Filter by message only, to use its index. With the kind too, a planner may choose another one.
     events = AuditEvent.objects.filter(message_id__in=list(message_ids)).order_by()
     return {

@@ -1,10 +1,12 @@
 """What a scrape says of the real services."""
 
+import math
 import os
 import re
 import signal
 import time
 
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -109,3 +111,93 @@ def test_the_uploader_tells_the_same(services):
     for result in ("failed", "undecodable", "released"):
         assert found[("uploader_messages_total", ("result", result))] == 0
     assert not [name for name, *_ in found if name.startswith("validator_")]
+
+
+OLDEST = ("validator_oldest_message_age_seconds",)
+
+
+def depth(queue, state="visible"):
+    return ("cpsite_queue_messages", ("queue", queue), ("state", state))
+
+
+def reports(services, **wanted):
+    """Wait until a scrape of the validator has these numbers of visible messages; return it."""
+
+    def found():
+        seen = scrape(services, "VALIDATOR_METRICS_PORT")
+        return all(seen.get(depth(name)) == number for name, number in wanted.items()) and seen
+
+    return wait_for(found, f"{wanted}")
+
+
+def test_without_an_uploader_the_validator_says_what_waits_and_since_when(services):
+    validator = services.validator(WEB_CONCURRENCY="2")
+    assert reports(services, messages=0, dead_letters=0)[OLDEST] == 0
+    for number in range(3):
+        assert services.post(factories.fields(field1=str(number)))[0] == 202
+    services.queue.client.send_message(QueueUrl=services.queue.dlq_url, MessageBody="x")
+    seen = reports(services, messages=3, dead_letters=1)
+    assert (seen[depth("messages", "in_flight")], seen[depth("messages", "delayed")]) == (0, 0)
+    oldest = wait_for(
+        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST), "the age of the first"
+    )
+    wait_for(
+        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST, 0) > oldest,
+        "the age to grow, as nothing is stored",
+    )
+    # Whichever of its processes it is that asks, another one goes on.
+    for pid in booted(validator):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: services.post(factories.fields())[0] == 202, "new processes")
+    assert reports(services, messages=4, dead_letters=1)[OLDEST] > oldest
+    services.uploader()
+    assert reports(services, messages=0, dead_letters=1)
+    wait_for(lambda: scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST] == 0, "all to be stored")
+    of_both = {depth("messages"), depth("dead_letters")}
+    wait_for(lambda: of_both <= scrape(services, "UPLOADER_METRICS_PORT").keys(), "the same of it")
+    assert validator.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("serves", "known"),
+    [("api", {depth("messages"), OLDEST}), ("admin", {depth("dead_letters")})],
+)
+def test_apart_each_reports_what_its_role_may_ask_for(services, serves, known):
+    services.validator(VALIDATOR_SERVES=serves)
+    seen = wait_for(
+        lambda: known <= (found := scrape(services, "VALIDATOR_METRICS_PORT")).keys() and found,
+        "a sample",
+    )
+    both = {depth("messages"), depth("dead_letters"), OLDEST}
+    assert seen.keys() & both == known
+
+
+def test_queues_that_cannot_be_asked_for_change_nothing_for_requests(services):
+    validator = services.validator()
+    reports(services, messages=0, dead_letters=0)
+    services.queue.client.delete_queue(QueueUrl=services.queue.dlq_url)
+    wait_for(
+        lambda: math.isnan(scrape(services, "VALIDATOR_METRICS_PORT")[depth("dead_letters")]),
+        "no value in place of an old one",
+    )
+    assert services.post(factories.fields())[0] == 202
+    assert services.get("/health/ready")[0] == 200
+    assert reports(services, messages=1)[OLDEST] >= 0
+    lines = [line for line in validator.lines() if line["event"] == "queue_depth_unknown"]
+    assert {line["queue"] for line in lines} == {"dead_letters"}
+    assert "queue_depth_failed_unexpectedly" not in {line["event"] for line in validator.lines()}
+
+
+def test_a_database_that_hangs_leaves_the_depth_and_the_requests_alone(services):
+    url = services.environment["DATABASE_URL"]
+    if url.startswith("sqlite"):
+        pytest.skip("readers of SQLite wait for no lock: PostgreSQL is not installed")
+    services.validator(WEB_CONCURRENCY="1")
+    reports(services, messages=0)
+    with psycopg.connect(url) as database:
+        database.execute("LOCK TABLE audit_auditevent IN ACCESS EXCLUSIVE MODE")
+        assert services.post(factories.fields())[0] == 202
+        wait_for(lambda: math.isnan(scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST]), "no age")
+        assert services.post(factories.fields())[0] == 202
+        reports(services, messages=2)
+    wait_for(lambda: scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST] > 0, "the age again")

@@ -47,7 +47,12 @@ def _loaded():
     found = {}
     for name in (
         *("cpsite.queue.delivery", "cpsite.audit.recorder"),
-        *("uploader.notices", "uploader.backoff", "uploader.heartbeat", "uploader.layouts"),
+        *(
+            "cpsite.observability.notices",
+            "uploader.backoff",
+            "uploader.heartbeat",
+            "uploader.layouts",
+        ),
         *("uploader.storage_outage", "uploader.acknowledger", "uploader.in_flight"),
         *("uploader.receiver", "uploader.visibility", "uploader.accounting", "uploader.handler"),
         *("uploader.worker", "uploader.stop_deadline"),

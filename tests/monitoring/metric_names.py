@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 from cpsite.observability import metrics
 from cpsite.observability.processes import ServiceProcesses
 from cpsite.observability.resource_limits import Limits
+from cpsite.web import queue_watch as _queues  # noqa: F401 - its import makes them
 from cpsite.web.middleware import PrometheusAfterMiddleware
 from tests.monitoring.configuration import groups
-from uploader import metrics as _uploader  # noqa: F401 - its import makes them
+from uploader import metrics as _uploader  # noqa: F401
 from validator import metrics as _validator  # noqa: F401
 
 #: Of Prometheus and Alertmanager, which the live test scrapes.

@@ -4,6 +4,7 @@
 """
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cpsite.audit import unstored
+from cpsite.audit import oldest_waiting, unstored
 from cpsite.audit.admin import clients_page
 from cpsite.audit.models import AuditEvent, Kind
 
@@ -137,3 +138,20 @@ def test_a_message_page_uses_an_index_and_a_list_few_queries(admin_client, many_
     with CaptureQueriesContext(connection) as captured:
         admin_client.get(LIST)
     assert len(captured) < 40
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_since_when_messages_wait_is_asked_through_indexes(many_events, monkeypatch, is_stored):
+    """The validator asks it four times a minute. Without an uploader nothing is ever stored."""
+    # As small a part of this table as it is of a large one.
+    for name in ("STORED_EVENTS", "CHUNK", "SCAN_LIMIT"):
+        monkeypatch.setattr(oldest_waiting, name, 10)
+    if not is_stored:
+        AuditEvent.objects.filter(kind=Kind.STORED)._raw_delete("default")
+    with CaptureQueriesContext(connection) as captured, suppress(oldest_waiting.OldestUnknown):
+        oldest_waiting.oldest_waiting(timezone.now())
+    plans = _plans(captured.captured_queries)
+    assert len(plans) == 3
+    for plan in plans:
+        assert "Index" in plan or "USING INDEX" in plan, plan
+        assert not any(word in plan for word in ("Seq Scan", "Sort", "TEMP B-TREE")), plan

@@ -14,12 +14,12 @@ from cpsite import checks
 from cpsite.audit.recorder import recorder
 from cpsite.cli import positive, stopped_by_signals
 from cpsite.observability import metrics, resource_limits
+from cpsite.observability.queue_depth import DEAD_LETTERS, MESSAGES, QueueDepthSampler
 from uploader import liveness, storage
 from uploader.conflicts import ConflictFinder
 from uploader.heartbeat import STUCK_SECONDS, Heartbeat
 from uploader.layouts import Batcher
 from uploader.queue_check import check_queue
-from uploader.queue_depth import QueueDepthSampler
 from uploader.receiver import Receiver
 from uploader.stop_deadline import StopDeadline
 from uploader.storage import longest_write_seconds
@@ -129,7 +129,7 @@ class Command(BaseCommand):
             max_messages=options["max_messages"],
             drain=options["drain"],
         )
-        sampler = QueueDepthSampler()
+        sampler = QueueDepthSampler(_queues())
         sampler.start()
         conflicts = ConflictFinder()
         conflicts.start()
@@ -177,6 +177,12 @@ def _endpoints() -> str:
     names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     found = dict.fromkeys(os.environ[name] for name in names if os.environ.get(name))
     return ", ".join(found) or f"AWS, {settings.AWS_REGION}"
+
+
+def _queues() -> dict[str, str]:
+    """Return the URLs of the queues whose depths the metrics report, by name."""
+    queues = {MESSAGES: settings.SQS_QUEUE_URL, DEAD_LETTERS: settings.SQS_DLQ_URL}
+    return {name: url for name, url in queues.items() if url}
 
 
 def _batcher() -> Batcher:

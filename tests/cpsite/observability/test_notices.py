@@ -1,6 +1,6 @@
 import logging
 
-from uploader.notices import SECONDS, Notices
+from cpsite.observability.notices import SECONDS, Notices
 
 
 def _lines(caplog):

@@ -1,18 +1,22 @@
-"""Reports the lengths of the queues to Prometheus."""
+"""Reports the lengths of the queues to Prometheus, from every service that may ask for them.
+
+The uploader asks, and so does the validator (`cpsite/web/queue_watch.py`): while one of them is
+down, the other one's numbers are still there.
+"""
 
 import logging
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from django.conf import settings
+from prometheus_client import Gauge
 
 from cpsite import aws
 from cpsite.aws import describe
-from uploader import metrics
-from uploader.notices import Notices
+from cpsite.observability.notices import Notices
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,24 +27,43 @@ logger = logging.getLogger(__name__)
 #: Seconds between two samples. SQS's numbers are approximate and lag by up to a minute.
 INTERVAL: Final = 15.0
 
+#: Names of the queues in `cpsite_queue_messages`.
+MESSAGES: Final = "messages"
+DEAD_LETTERS: Final = "dead_letters"
+
 _STATES: "Final[dict[QueueAttributeNameType, str]]" = {
     "ApproximateNumberOfMessages": "visible",
     "ApproximateNumberOfMessagesNotVisible": "in_flight",
     "ApproximateNumberOfMessagesDelayed": "delayed",
 }
 
+# Of several processes only one samples. When it ends, its numbers go.
+queue_messages: Final = Gauge(
+    "cpsite_queue_messages",
+    "Approximate number of messages, by queue (messages, dead_letters) and state (visible, "
+    "in_flight, delayed).",
+    ["queue", "state"],
+    multiprocess_mode="livemostrecent",
+)
+
 
 class QueueDepthSampler:
-    """Sets `uploader_queue_messages` for the queue and, if configured, the dead-letter queue."""
+    """Sets `cpsite_queue_messages` for `queues`, which are URLs by name, in a thread of its own."""
 
-    def __init__(self) -> None:
-        self._client: SQSClient = aws.client(
-            "sqs",
-            config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
-        )
+    def __init__(self, queues: Mapping[str, str]) -> None:
+        self._queues = queues
         self._notices = Notices(logger)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-depth", daemon=True)
+
+    @cached_property
+    def _client(self) -> "SQSClient":
+        """Made by the first sample: a process that never samples needs none."""
+        made: SQSClient = aws.client(
+            "sqs",
+            config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
+        )
+        return made
 
     def start(self) -> None:
         self._thread.start()
@@ -59,18 +82,17 @@ class QueueDepthSampler:
                 return
 
     def sample(self) -> None:
-        """Sample both queues once. If a queue does not answer, its value is NaN, not an old one."""
-        for name, url in (
-            ("messages", settings.SQS_QUEUE_URL),
-            ("dead_letters", settings.SQS_DLQ_URL),
-        ):
-            if url:
-                self._sample(name, url)
+        """Sample each queue once. If one does not answer, its value is NaN, not an old one."""
+        for name, url in self._queues.items():
+            self.sample_queue(name, url)
 
-    def _sample(self, name: str, url: str) -> None:
-        depths = self._depths(name, url)
-        for attribute, state in _STATES.items():
-            metrics.queue_messages.labels(name, state).set(float(depths.get(attribute, "nan")))
+    def sample_queue(self, name: str, url: str) -> float:
+        """Sample one queue; return its messages in all states, NaN if it does not answer."""
+        found = self._depths(name, url)
+        depths = {state: float(found.get(key, "nan")) for key, state in _STATES.items()}
+        for state, depth in depths.items():
+            queue_messages.labels(name, state).set(depth)
+        return sum(depths.values())
 
     def _depths(self, name: str, url: str) -> "Mapping[QueueAttributeNameType, str]":
         try:
