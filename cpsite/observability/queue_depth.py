@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
 from prometheus_client import Gauge
 
 from cpsite import aws
@@ -45,6 +46,16 @@ queue_messages: Final = Gauge(
     ["queue", "state"],
     multiprocess_mode="livemostrecent",
 )
+
+
+def of_this_process() -> dict[str, str]:
+    """Return the URLs, by name, of the queues that the role of this HTTP process may ask for."""
+    queues = {}
+    if settings.SERVES_ADMIN and settings.SQS_DLQ_URL:
+        queues[DEAD_LETTERS] = settings.SQS_DLQ_URL
+    if settings.SERVES_API and settings.SQS_QUEUE_URL:
+        queues[MESSAGES] = settings.SQS_QUEUE_URL
+    return queues
 
 
 class QueueDepthSampler:
@@ -88,13 +99,17 @@ class QueueDepthSampler:
 
     def sample_queue(self, name: str, url: str) -> float:
         """Sample one queue; return its messages in all states, NaN if it does not answer."""
-        found = self._depths(name, url)
-        depths = {state: float(found.get(key, "nan")) for key, state in _STATES.items()}
+        depths = self.depths(name, url)
         for state, depth in depths.items():
             queue_messages.labels(name, state).set(depth)
         return sum(depths.values())
 
-    def _depths(self, name: str, url: str) -> "Mapping[QueueAttributeNameType, str]":
+    def depths(self, name: str, url: str) -> dict[str, float]:
+        """Return a queue's number of messages by state, NaN if it does not answer."""
+        found = self._attributes(name, url)
+        return {state: float(found.get(key, "nan")) for key, state in _STATES.items()}
+
+    def _attributes(self, name: str, url: str) -> "Mapping[QueueAttributeNameType, str]":
         try:
             answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=list(_STATES))
         except (ClientError, BotoCoreError, OSError) as exc:

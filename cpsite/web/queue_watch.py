@@ -13,7 +13,6 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import connection
 from django.utils import timezone
@@ -21,7 +20,7 @@ from prometheus_client import Gauge
 
 from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
 from cpsite.observability.notices import Notices
-from cpsite.observability.queue_depth import DEAD_LETTERS, MESSAGES, QueueDepthSampler
+from cpsite.observability.queue_depth import MESSAGES, QueueDepthSampler, of_this_process
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class QueueWatch(QueueDepthSampler):
     """Samples the queues that this service may ask for, if `first` is this process."""
 
     def __init__(self, first: FirstProcess) -> None:
-        super().__init__(_queues())
+        super().__init__(of_this_process())
         self._first = first
         self._oldest = OldestMessage()
 
@@ -117,15 +116,6 @@ class QueueWatch(QueueDepthSampler):
             depth = self.sample_queue(name, url)
             if name == MESSAGES:
                 self._oldest.sample(depth)
-
-
-def _queues() -> dict[str, str]:
-    queues = {}
-    if settings.SERVES_ADMIN and settings.SQS_DLQ_URL:
-        queues[DEAD_LETTERS] = settings.SQS_DLQ_URL
-    if settings.SERVES_API:
-        queues[MESSAGES] = settings.SQS_QUEUE_URL
-    return queues
 
 
 def start(directory: Path) -> QueueWatch:

@@ -1,11 +1,13 @@
 """The landing page of the admin: the figures, for who may see them."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
+from cpsite.audit.admin import dashboard
 from cpsite.audit.models import AuditEvent, Kind
 from tests.cpsite.audit.test_roles import member
 
@@ -52,3 +54,35 @@ def test_many_reasons_are_folded_after_the_first(admin_client):
         AuditEvent.objects.create(kind=Kind.REFUSED, reason=f"reason_{number}")
     page = admin_client.get(INDEX).content.decode()
     assert "<summary>2 more</summary>" in page
+
+
+@pytest.fixture(autouse=True)
+def _no_client_of_another_test():
+    dashboard._sampler.cache_clear()
+
+
+def test_it_says_what_is_stuck_and_since_when(admin_client, queue):
+    page = " ".join(admin_client.get(FRAGMENT).content.decode().split())
+    assert "No message waits" in page
+    cache.clear()
+    accepted_at = timezone.now() - timedelta(minutes=12)
+    AuditEvent.objects.create(kind=Kind.ACCEPTED, message_id=uuid.uuid4(), occurred_at=accepted_at)
+    for number in range(3):
+        queue.send(str(number))
+    page = " ".join(admin_client.get(FRAGMENT).content.decode().split())
+    assert "The oldest message waits for 12 min" in page
+    assert '<th scope="row">Queue</th><td class="audit-number">3</td>' in page
+    assert "Dead-letter queue</a></th>" in page
+
+
+def test_a_queue_that_does_not_answer_is_unknown(admin_client, settings):
+    settings.SQS_QUEUE_URL = "http://127.0.0.1:9/000000000000/q"
+    page = admin_client.get(FRAGMENT).content.decode()
+    assert page.count('<td class="audit-number">unknown</td>') == 3
+
+
+@pytest.mark.parametrize("serves", ["admin", "api"])
+def test_it_asks_only_for_what_its_role_may_see(admin_client, queue, settings, serves):
+    settings.SERVES_ADMIN, settings.SERVES_API = serves == "admin", serves == "api"
+    rows = dashboard._queues()
+    assert rows.keys() == ({"dead_letters"} if serves == "admin" else {"messages"})
