@@ -151,7 +151,7 @@ def test_a_time_is_chosen_and_events_are_exported(page, log_in, a_day, tmp_path)
         page.get_by_role("button", name="Run the selected action").or_(
             page.get_by_role("button", name="Go")
         ).click()
-    assert download.value.suggested_filename == "audit-events.csv"
+    assert re.fullmatch(r"audit-events-\d{8}T\d{6}Z\.csv", download.value.suggested_filename)
     download.value.save_as(tmp_path / "events.csv")
     with Path(tmp_path / "events.csv").open() as file:
         exported = list(csv.DictReader(file))

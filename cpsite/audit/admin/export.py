@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -78,12 +79,15 @@ def _lines(events: QuerySet[AuditEvent], actor: str, source_ip: str | None) -> I
 def csv_response(
     events: QuerySet[AuditEvent], *, actor: str, source_ip: str | None
 ) -> StreamingHttpResponse:
-    """Return the events as a download `audit-events.csv`, with times in ISO 8601 (UTC).
+    """Return the events as a download, with times in ISO 8601 (UTC).
+
+    Its name has the time: `audit-events-20261126T174501Z.csv`.
 
     `actor` at `source_ip` is who exports them, for the audit log.
     """
+    name = f"audit-events-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
     return StreamingHttpResponse(
         _lines(events, actor, source_ip),
         content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="audit-events.csv"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

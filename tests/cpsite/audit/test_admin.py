@@ -164,7 +164,8 @@ def test_the_only_action_is_the_export(admin_client, events):
 
 def _export(client, pks, **extra):
     answer = client.post(LIST, {"action": "export_csv", "_selected_action": pks, **extra})
-    assert answer["Content-Disposition"] == 'attachment; filename="audit-events.csv"'
+    name = r'attachment; filename="audit-events-\d{8}T\d{6}Z\.csv"'
+    assert re.fullmatch(name, answer["Content-Disposition"])
     text = b"".join(answer.streaming_content).decode()
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -182,6 +183,32 @@ def test_the_export_of_all_takes_more_than_a_page(admin_client, events):
     AuditEvent.objects.bulk_create([AuditEvent(kind=Kind.ACCEPTED) for _ in range(120)])
     rows = _export(admin_client, [events[0].pk], select_across="1")
     assert len(rows) == 124
+
+
+@pytest.mark.parametrize(
+    ("query", "kinds"),
+    [
+        ("", ["stored", "accepted"]),
+        ("kind__exact=stored", ["stored"]),
+        ("q=bob", ["accepted"]),
+        ("since=1h&client=alice", ["stored"]),
+        ("q=of+nothing", []),
+    ],
+)
+def test_one_click_exports_what_the_filters_show(admin_client, query, kinds):
+    AuditEvent.objects.create(kind=Kind.ACCEPTED, client="bob")
+    AuditEvent.objects.create(kind=Kind.STORED, client="alice")
+    page = admin_client.get(f"{LIST}?{query}").content.decode()
+    address = re.search(r'href="([^"]+/export/[^"]*)"', page)[1].replace("&amp;", "&")
+    answer = admin_client.get(address)
+    text = b"".join(answer.streaming_content).decode()
+    assert [row["kind"] for row in csv.DictReader(io.StringIO(text))] == kinds
+
+
+def test_an_export_by_filters_that_do_not_exist_is_none(admin_client, client):
+    assert admin_client.get(f"{LIST}export/?since=1y").status_code == 404
+    assert admin_client.get(f"{LIST}export/?nonsense=1").status_code == 404
+    assert client.get(f"{LIST}export/").status_code == 302
 
 
 def test_the_object_link_is_short_lived_and_leads_to_the_object(admin_client, events, bucket):
