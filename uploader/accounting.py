@@ -78,6 +78,8 @@ def failed(
             reason=reason[:64],
             accepted_at=message.accepted_at if message else None,
             attempts=delivery.attempts,
+            # A message of ours is found by its own id.
+            sqs_message_id=None if message else delivery.sqs_message_id,
         )
     )
     logger.warning(

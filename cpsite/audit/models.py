@@ -14,6 +14,8 @@ class Kind(models.TextChoices):
     STORED = "stored"
     FAILED = "failed"
     REDRIVEN = "redriven"
+    #: An operator has deleted a dead letter for good.
+    DISCARDED = "discarded"
     #: Somebody has read content, or the log itself (cpsite/audit/access.py).
     READ = "read"
 
@@ -83,6 +85,8 @@ class AuditEvent(models.Model):
     request_id = models.CharField(max_length=REQUEST_ID_LENGTH, null=True, blank=True)  # noqa: DJ001
     #: Names of the fields that break the contract, as it declares them: `data.a, data.b`.
     fields_at_fault = models.CharField(max_length=FIELDS_LENGTH, null=True, blank=True)  # noqa: DJ001
+    #: SQS's id of a body that is no message of ours. A redrive gives it another one.
+    sqs_message_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
     #: How many events were exported.
     row_count = models.PositiveIntegerField(null=True, blank=True)
 
@@ -113,6 +117,11 @@ class AuditEvent(models.Model):
                 fields=["request_id", "occurred_at", "id"],
                 name="audit_request_time",
                 condition=models.Q(request_id__isnull=False),
+            ),
+            models.Index(
+                fields=["sqs_message_id", "occurred_at", "id"],
+                name="audit_sqs_time",
+                condition=models.Q(sqs_message_id__isnull=False),
             ),
             models.Index(
                 fields=["source_ip", "occurred_at", "id"],

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: Events in memory while the database is slow or unavailable, about 1 KB each.
 CAPACITY: Final = 10_000
 #: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
-#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 15.
+#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 16.
 BATCH_SIZE: Final = 500
 #: Seconds to wait before each retry when the database is unavailable: longer in total than its
 #: restart takes. Meanwhile events stay in memory.
@@ -221,6 +221,7 @@ def _lose(events: list[AuditEvent], cause: str) -> None:
                 "contract": event.contract,
                 "request_id": event.request_id,
                 "fields_at_fault": event.fields_at_fault,
+                "sqs_message_id": event.sqs_message_id,
             },
         )
 

@@ -139,6 +139,8 @@ def test_an_undecodable_message_reaches_the_dead_letter_queue_and_harms_no_other
     failed = [event for event in audit() if event.kind == "failed"]
     assert {(event.reason, event.message_id) for event in failed} == {("undecodable", None)}
     assert [event.attempts for event in failed] == [1, 2, 3]
+    # How the letter's events are found.
+    assert {event.sqs_message_id for event in failed} == {dead[0]["MessageId"]}
 
 
 def test_undecodable_content_is_not_logged(make_worker, queue, bucket, caplog, monkeypatch):

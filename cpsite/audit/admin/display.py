@@ -21,6 +21,7 @@ _SIGNS: Final = {
     "stored": "✓",
     "failed": "✕",
     "redriven": "↻",
+    "discarded": "⌫",
     "read": "◉",
 }
 _MINUTE: Final = 60

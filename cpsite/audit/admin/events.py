@@ -74,6 +74,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         "address",
         "reason_link",
         "request_id",
+        "sqs_message_id",
         "object_link",
         "sha256",
         "accepted",

@@ -29,6 +29,7 @@ COLUMNS: Final = (
     "contract",
     "request_id",
     "fields_at_fault",
+    "sqs_message_id",
 )
 #: Events that are read from the database at a time.
 CHUNK: Final = 1_000

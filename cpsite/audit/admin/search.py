@@ -17,7 +17,8 @@ from cpsite.web.client_address import normalized
 #: Said beside the field.
 HELP: Final = (
     "A message id or its first four digits or more, a client, a reason, an address, the key of a "
-    "message's object, an X-Request-ID, or who has read or redriven."
+    "message's object, an X-Request-ID, SQS's id of a foreign body, or who has read, redriven or "
+    "discarded."
 )
 _ID_DIGITS: Final = 32
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -63,7 +64,7 @@ def _selections(term: str) -> Iterator[dict[str, Any]]:
     if address := normalized(term):
         yield {"source_ip": address}
     for name in dict.fromkeys((term, term.lower())):
-        for column in ("client", "actor", "request_id", "reason"):
+        for column in ("client", "actor", "request_id", "sqs_message_id", "reason"):
             yield {column: name}
     for client in values_of("client"):
         if client.casefold() == term.casefold():

@@ -18,4 +18,14 @@ class Migration(migrations.Migration):
             name='fields_at_fault',
             field=models.CharField(blank=True, max_length=255, null=True),
         ),
+        migrations.AddField(
+            model_name='auditevent',
+            name='sqs_message_id',
+            field=models.CharField(blank=True, max_length=100, null=True),
+        ),
+        migrations.AlterField(
+            model_name='auditevent',
+            name='kind',
+            field=models.CharField(choices=[('accepted', 'Accepted'), ('refused', 'Refused'), ('stored', 'Stored'), ('failed', 'Failed'), ('redriven', 'Redriven'), ('discarded', 'Discarded'), ('read', 'Read')], max_length=10),
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Indexes on requests and addresses. PostgreSQL builds them while both services write."""
+"""Indexes on requests, addresses and SQS's ids. PostgreSQL builds them while both services write."""
 
 from importlib import import_module
 
@@ -21,6 +21,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("request_id__isnull", False)),
                 fields=["request_id", "occurred_at", "id"],
                 name="audit_request_time",
+            ),
+        ),
+        AddIndexBesideWriters(
+            "auditevent",
+            models.Index(
+                condition=models.Q(("sqs_message_id__isnull", False)),
+                fields=["sqs_message_id", "occurred_at", "id"],
+                name="audit_sqs_time",
             ),
         ),
         AddIndexBesideWriters(

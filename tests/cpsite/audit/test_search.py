@@ -34,6 +34,7 @@ def events():
                 client="beef",
                 occurred_at="2026-11-26T23:59:59Z",
             ),
+            AuditEvent(kind=Kind.FAILED, reason="undecodable", sqs_message_id="ab-12"),
             AuditEvent(kind=Kind.REFUSED, reason="token_unknown", source_ip="2001:db8::1"),
             AuditEvent(kind=Kind.READ, message_id=ONE, actor="operator", client="Alice"),
         ]
@@ -67,6 +68,7 @@ def kinds(term):
         ("Request-1", ["accepted"]),
         ("Token_Unknown", ["refused"]),
         ("OPERATOR", ["read"]),
+        ("AB-12", ["failed"]),
         ("nothing of the kind", []),
         ("%", []),
     ],
