@@ -115,22 +115,50 @@ def log_in() -> Callable[[Page], None]:
 
 
 @pytest.fixture
-def is_accessible() -> Callable[[Page], None]:
-    """Return what fails where axe finds a violation of WCAG 2.2 AA on a page."""
+def violations() -> Callable[[Page], list[str]]:
+    """Return what lists the violations of WCAG 2.2 AA that axe finds on a page."""
+
+    def find(page: Page) -> list[str]:
+        found = Axe().run(
+            page,
+            options={"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]},
+        )
+        return [
+            f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for each in found.response["violations"]
+            for node in each["nodes"]
+        ]
+
+    return find
+
+
+@pytest.fixture
+def is_accessible(violations: Callable[[Page], list[str]]) -> Callable[[Page], None]:
+    """Return what fails where axe finds a violation on a page."""
 
     def check(page: Page) -> None:
-        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}})
-        assert not found.response["violations"], found.generate_report()
+        found = violations(page)
+        assert not found, "\n".join(found)
 
     return check
 
 
 @pytest.fixture
-def fits() -> Callable[[Page], None]:
+def too_wide() -> Callable[[Page], int]:
+    """Return what measures by how many pixels a page is wider than the screen."""
+
+    def measure(page: Page) -> int:
+        return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    return measure
+
+
+@pytest.fixture
+def fits(too_wide: Callable[[Page], int]) -> Callable[[Page], None]:
     """Return what fails where a page is wider than the screen."""
 
     def check(page: Page) -> None:
-        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        wide = too_wide(page)
         assert wide <= 0, f"{page.url} is {wide} pixels too wide"
 
     return check
