@@ -28,9 +28,9 @@ TOO_NARROW = """() => {
     return isBox && style.display !== "inline" && !isForReaders
       && box.scrollWidth > box.clientWidth + 1;
   };
-  const boxes = [...document.querySelectorAll("body, body *")];
-  return boxes
-    .filter((box) => !box.closest("svg, textarea, select, input, [hidden], details:not([open])") && isTooNarrow(box))
+  const others = "svg, textarea, select, input, [hidden], details:not([open])";
+  return [...document.querySelectorAll("body, body *")]
+    .filter((box) => !box.closest(others) && isTooNarrow(box))
     .map((box) => `${box.tagName} ${box.id} ${box.className} is too narrow: ${box.clientWidth}`);
 }"""
 #: What a page loads twice.
