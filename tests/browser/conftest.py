@@ -61,18 +61,24 @@ def site(services: Services, contract_module: str) -> Services:  # noqa: F811
 @pytest.fixture
 def page(browser: Browser, site: Services) -> Iterator[Page]:
     """An empty page whose relative addresses are the site's. Fails on errors in its console."""
-    yield from _page(browser, site, DESKTOP)
+    yield from open_page(browser, site, DESKTOP)
 
 
 @pytest.fixture
 def phone(browser: Browser, site: Services) -> Iterator[Page]:
     """The same on a phone's screen."""
-    yield from _page(browser, site, PHONE)
+    yield from open_page(browser, site, PHONE)
 
 
-def _page(browser: Browser, site: Services, size: dict[str, int]) -> Iterator[Page]:
+def open_page(
+    browser: Browser, site: Services, size: dict[str, int], scale: int = 1
+) -> Iterator[Page]:
+    """Open a page whose pictures have `scale` pixels for each of `size`; then judge its console."""
     context = browser.new_context(
-        base_url=f"http://127.0.0.1:{site.port}", viewport=size, accept_downloads=True
+        base_url=f"http://127.0.0.1:{site.port}",
+        viewport=size,
+        device_scale_factor=scale,
+        accept_downloads=True,
     )
     page = context.new_page()
     page.set_default_timeout(20_000)
