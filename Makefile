@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help run monitoring send trace objects query test test-slow test-all coverage test-fast interleavings browser-test chaos soak mutants lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
+.PHONY: help run monitoring send trace objects query test test-slow test-all coverage test-fast interleavings browser-test pictures chaos soak mutants lint format typecheck bench alerts-check terraform-check images-check workflows-check audit schema requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ interleavings: $(VENV)/.dev ## Explore orders of events in the concurrent code, 
 
 browser-test: $(VENV)/.browser ## Test the pages in the machine's Chromium; PICTURES=directory saves screenshots
 	$(BIN)/python -m pytest -q -n 2 tests/browser
+
+pictures: $(VENV)/.browser ## Make the pictures of README.md and docs/ anew, in docs/images
+	DOCS_PICTURES=docs/images $(BIN)/python -m pytest -q -n 2 tests/browser/test_docs_pictures.py
 
 chaos: $(VENV)/.dev .venv-bench/.installed ## Cause failures under load, then check that nothing is lost; 3 to 4 minutes; SEED=1 CHAOS=--help
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(CHAOS)

@@ -111,8 +111,7 @@ WSGI_APPLICATION = "cpsite.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Searched before the packages' templates, so that these can replace the admin's.
-        "DIRS": [BASE_DIR / "cpsite" / "templates"],
+        # cpsite comes before the admin in INSTALLED_APPS, so its templates can replace the admin's.
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from cpsite.web import health
 
 handler400 = "cpsite.web.error_views.bad_request"
+handler403 = "cpsite.web.error_views.permission_denied"
 handler404 = "cpsite.web.error_views.page_not_found"
 handler500 = "cpsite.web.error_views.server_error"
 

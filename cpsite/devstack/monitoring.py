@@ -21,12 +21,18 @@ BANNER = """
 Prometheus scrapes both services, with production's rules and configuration. Ctrl-C stops it; its
 data stays in {state}.
 
-  Prometheus    {prometheus}/targets   is every service scraped?
-                {prometheus}/alerts    which alert would fire?
-  Alertmanager  {alertmanager}   what would be sent; nothing is sent from here
+  Prometheus    {targets}   is every service scraped?
+                {alerts}   which alert would fire?
+  Alertmanager  {sent}   what would be sent; nothing is sent from here
 
 The dashboards are for Grafana, which `docker compose up` includes.
 """
+
+#: Where Prometheus may show its pages, the first that answers. Debian has only the old pages.
+PAGES: Final = {
+    "targets": ("/targets", "/classic/targets", "/api/v1/targets"),
+    "alerts": ("/alerts", "/classic/alerts", "/api/v1/alerts"),
+}
 
 #: Names that packages give the programs. The first one found is used.
 PROMETHEUS: Final = ("prometheus",)
@@ -127,7 +133,7 @@ def _run(settings: Settings) -> int:
         try:
             for child in children:
                 supervisor.start(child)
-            print(BANNER.format(state=settings.state, **_urls(settings)), flush=True)
+            print(BANNER.format(state=settings.state, **_pages(_urls(settings))), flush=True)
             supervisor.watch()
         except Stopped:
             pass
@@ -142,12 +148,30 @@ def _urls(settings: Settings) -> Mapping[str, str]:
     return {name: f"http://{settings.targets[name]}" for name in ("prometheus", "alertmanager")}
 
 
+def _pages(urls: Mapping[str, str]) -> dict[str, str]:
+    """Return the address of each page of the banner, of those that the running programs have."""
+    prometheus, alertmanager = urls["prometheus"], urls["alertmanager"]
+    found = {
+        name: next(filter(_answers, (f"{prometheus}{path}" for path in paths)), prometheus)
+        for name, paths in PAGES.items()
+    }
+    # Debian's Alertmanager has only a text at `/`, which says that there is no page.
+    has_page = b"<script" in (_read(alertmanager) or b"")
+    return {**found, "sent": alertmanager if has_page else f"{alertmanager}/api/v2/alerts"}
+
+
 def _answers(url: str) -> bool:
+    return _read(url) is not None
+
+
+def _read(url: str) -> bytes | None:
+    """Return what is at an address of ours, or None where there is nothing."""
     try:
-        with urllib.request.urlopen(url, timeout=10):  # noqa: S310 - our own address
-            return True
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
+            content: bytes = answer.read()
+            return content
     except (URLError, OSError):
-        return False
+        return None
 
 
 def _write_files(settings: Settings) -> None:

@@ -61,18 +61,24 @@ def site(services: Services, contract_module: str) -> Services:  # noqa: F811
 @pytest.fixture
 def page(browser: Browser, site: Services) -> Iterator[Page]:
     """An empty page whose relative addresses are the site's. Fails on errors in its console."""
-    yield from _page(browser, site, DESKTOP)
+    yield from open_page(browser, site, DESKTOP)
 
 
 @pytest.fixture
 def phone(browser: Browser, site: Services) -> Iterator[Page]:
     """The same on a phone's screen."""
-    yield from _page(browser, site, PHONE)
+    yield from open_page(browser, site, PHONE)
 
 
-def _page(browser: Browser, site: Services, size: dict[str, int]) -> Iterator[Page]:
+def open_page(
+    browser: Browser, site: Services, size: dict[str, int], scale: int = 1
+) -> Iterator[Page]:
+    """Open a page whose pictures have `scale` pixels for each of `size`; then judge its console."""
     context = browser.new_context(
-        base_url=f"http://127.0.0.1:{site.port}", viewport=size, accept_downloads=True
+        base_url=f"http://127.0.0.1:{site.port}",
+        viewport=size,
+        device_scale_factor=scale,
+        accept_downloads=True,
     )
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -115,22 +121,50 @@ def log_in() -> Callable[[Page], None]:
 
 
 @pytest.fixture
-def is_accessible() -> Callable[[Page], None]:
-    """Return what fails where axe finds a violation of WCAG 2.2 AA on a page."""
+def violations() -> Callable[[Page], list[str]]:
+    """Return what lists the violations of WCAG 2.2 AA that axe finds on a page."""
+
+    def find(page: Page) -> list[str]:
+        found = Axe().run(
+            page,
+            options={"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]},
+        )
+        return [
+            f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for each in found.response["violations"]
+            for node in each["nodes"]
+        ]
+
+    return find
+
+
+@pytest.fixture
+def is_accessible(violations: Callable[[Page], list[str]]) -> Callable[[Page], None]:
+    """Return what fails where axe finds a violation on a page."""
 
     def check(page: Page) -> None:
-        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}})
-        assert not found.response["violations"], found.generate_report()
+        found = violations(page)
+        assert not found, "\n".join(found)
 
     return check
 
 
 @pytest.fixture
-def fits() -> Callable[[Page], None]:
+def too_wide() -> Callable[[Page], int]:
+    """Return what measures by how many pixels a page is wider than the screen."""
+
+    def measure(page: Page) -> int:
+        return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    return measure
+
+
+@pytest.fixture
+def fits(too_wide: Callable[[Page], int]) -> Callable[[Page], None]:
     """Return what fails where a page is wider than the screen."""
 
     def check(page: Page) -> None:
-        wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        wide = too_wide(page)
         assert wide <= 0, f"{page.url} is {wide} pixels too wide"
 
     return check

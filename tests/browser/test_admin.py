@@ -217,6 +217,32 @@ def test_it_fits_a_phone_and_is_readable_in_the_dark(phone, site, log_in, is_fin
     phone.get_by_label(f"Tick {message.message_id}").check()
 
 
+#: The texts that style sheets put before cells and values.
+LABELS = """place => [...document.querySelectorAll(place)]
+  .map((each) => getComputedStyle(each, "::before").content)
+  .filter((content) => content !== "none" && content !== "normal")"""
+
+
+def test_each_value_has_one_label(phone, log_in, a_day):
+    log_in(phone)
+    phone.goto(f"{LIST}?kind__exact=failed")
+    row = "#result_list tbody tr:first-child"
+    assert phone.evaluate(LABELS, f"{row} td:not([data-empty])") == [
+        f'"{name} "' for name in ("Reason", "Client", "Message")
+    ]
+    phone.locator(f"{row} th a").click()
+    phone.get_by_text("View audit event").wait_for()
+    assert phone.evaluate(LABELS, "#content .form-row *") == []
+    assert phone.get_by_text("Client:").count() == 1
+
+
+def test_all_rows_are_ticked_where_they_are_cards(phone, log_in, a_day):
+    log_in(phone)
+    phone.goto(f"{LIST}?kind__exact=failed")
+    phone.locator("#action-toggle").check()
+    assert phone.locator("#result_list tbody :checked").count() > 1
+
+
 def test_who_guesses_passwords_has_to_wait(page, site, is_fine, picture):
     page.goto("/admin/")
     is_fine(page)

@@ -107,6 +107,23 @@ def test_its_curl_line_sends_what_the_form_would(page, site):
     assert json.loads(json.loads(body)["body"])["data"]["field3"] == 'l\'été "chaud"'
 
 
+def test_what_it_shows_is_copied_with_a_click(page, site):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/")
+    _fill(page)
+    _send(page)
+    shown = {
+        "Copy the answer": page.locator("#result-body").inner_text(),
+        "Copy the id": json.loads(page.locator("#result-body").inner_text())["message_id"],
+        "Copy the command": page.locator("#curl").inner_text(),
+    }
+    for name, text in shown.items():
+        page.get_by_role("button", name=name).click()
+        page.get_by_role("button", name="Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == text
+        page.get_by_role("button", name=name).wait_for()
+
+
 def test_it_works_by_the_keyboard_alone(page, site):
     page.goto("/")
     page.locator("#token").focus()
@@ -147,6 +164,28 @@ def test_it_is_readable_in_the_dark(page, is_accessible, picture):
     _send(page)
     is_accessible(page)
     picture(page, "api-dark")
+
+
+def test_the_documentation_follows_the_theme(page):
+    page.goto("/docs/")
+    page.get_by_text("Send a message").first.wait_for()
+    grounds = []
+    for scheme in ("dark", "light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        title = page.locator(".info .title")
+        grounds.append(title.evaluate("each => getComputedStyle(each).color"))
+    dark, light = grounds[:2], grounds[2:4]
+    assert grounds[4:] == dark
+    assert not set(dark) & set(light)
+
+
+def test_an_operation_has_an_address(page):
+    page.goto("/docs/")
+    page.locator("#operations-messages-send_message .opblock-summary-control").click()
+    page.wait_for_url("**/docs/#/messages/send_message")
+    page.reload()
+    page.get_by_text("The message does not fit the contract.").first.wait_for()
 
 
 def test_a_message_has_a_page(page, site):

@@ -64,6 +64,11 @@ def test_each_kind_is_sent_as_it_was_typed(page, site):
     assert not {"note", "count", "tags", "delivery", "x-large"} & message["data"].keys()
 
 
+def test_a_list_without_a_help_text_says_only_how_it_is_written(page):
+    page.goto("/")
+    assert page.locator('[id="about-lines"]').inner_text().strip() == "A list in JSON."
+
+
 def test_errors_stand_beside_inputs_of_every_kind(page, is_accessible, fits):
     page.goto("/")
     wrong = {"integer": "1.5", "decimal": "1,10", "moment": "yesterday", "lines": "A-1"}

@@ -43,6 +43,18 @@ def test_links(page):
     assert not problems
 
 
+def test_each_picture_is_linked():
+    pictures = {path for path in files() if path.startswith("docs/images/")}
+    linked = {
+        (page.path.parent / unquote(urlsplit(target).path)).resolve().relative_to(ROOT).as_posix()
+        for page in pages()
+        for target in page.links
+        if target.endswith(".png")
+    }
+    assert pictures
+    assert pictures <= linked
+
+
 @pytest.mark.parametrize(
     ("target", "problem"),
     [

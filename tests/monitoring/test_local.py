@@ -1,7 +1,10 @@
 """`make monitoring` with the real Prometheus and Alertmanager."""
 
+import json
+import re
 import signal
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -35,6 +38,18 @@ def metrics_port():
         server.shutdown()
 
 
+def _addresses_answer(banner):
+    """Each address of the banner has what the banner says, whoever has built the programs."""
+    contents = []
+    for address in re.findall(r"http://127\.0\.0\.1:\d+\S*", banner):
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            contents.append(answer.read().decode())
+    targets, alerts, sent = contents
+    assert "target" in targets.lower()
+    assert "alert" in alerts.lower()
+    assert "<script" in sent or isinstance(json.loads(sent), list)
+
+
 def test_it_reads_both_services_by_productions_rules_and_keeps_what_it_has(metrics_port, tmp_path):
     log = tmp_path / "log"
     prometheus = Prometheus(f"http://127.0.0.1:{free_port()}")
@@ -62,6 +77,8 @@ def test_it_reads_both_services_by_productions_rules_and_keeps_what_it_has(metri
                 ),
                 "all targets",
             )
+            if banners == 1:
+                _addresses_answer(log.read_text())
             if banners == 2:
                 assert prometheus.query("count_over_time(something[1h]) > 1")
             process.signal(signal.SIGINT)

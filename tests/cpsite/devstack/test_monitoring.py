@@ -45,11 +45,15 @@ HTTPServer((host, int(port)), Handler).serve_forever()
 
 
 @contextlib.contextmanager
-def _answering(port):
+def _answering(port, pages=None):
+    """Answer at a port: every path, or only those of `pages`, with their texts."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200)
+            found = pages is None or self.path in pages
+            self.send_response(200 if found else 404)
             self.end_headers()
+            self.wfile.write((pages or {}).get(self.path, "").encode())
 
         def log_message(self, *arguments):
             pass
@@ -151,6 +155,38 @@ def test_a_busy_port_is_named(environment, tmp_path, capsys):
     output = capsys.readouterr().err
     assert f"Port {environment['PROMETHEUS_PORT']} on 127.0.0.1 is in use" in output
     assert "make monitoring" in output
+
+
+UPSTREAM = {"/targets": "", "/alerts": "", "/": "<script src='script.js'></script>"}
+DEBIAN = {"/classic/targets": "", "/classic/alerts": "", "/": "<p>use amtool</p>"}
+WITHOUT_PAGES = {"/api/v1/targets": "", "/api/v1/alerts": "", "/": ""}
+
+
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [
+        (UPSTREAM, {"targets": "/targets", "alerts": "/alerts", "sent": ""}),
+        (
+            DEBIAN,
+            {
+                "targets": "/classic/targets",
+                "alerts": "/classic/alerts",
+                "sent": "/api/v2/alerts",
+            },
+        ),
+        (
+            WITHOUT_PAGES,
+            {"targets": "/api/v1/targets", "alerts": "/api/v1/alerts", "sent": "/api/v2/alerts"},
+        ),
+        ({}, {"targets": "", "alerts": "", "sent": "/api/v2/alerts"}),
+    ],
+)
+def test_only_pages_that_a_build_has_are_named(pages, found):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with _answering(port, pages):
+        named = monitoring._pages({"prometheus": url, "alertmanager": url})
+    assert named == {name: f"{url}{path}" for name, path in found.items()}
 
 
 @pytest.mark.end_to_end

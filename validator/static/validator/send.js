@@ -7,6 +7,7 @@ const target = form.getAttribute("action");
 const contents = form.querySelector("fieldset");
 const inputs = new Map([...contents.querySelectorAll("[data-kind]")].map((field) => [field.name, field]));
 const result = document.getElementById("result");
+const receipt = document.getElementById("receipt");
 const follow = document.getElementById("follow");
 // Poll the status once a second for 30 s: storing takes a second, a redelivery longer.
 const POLLS = 30;
@@ -83,17 +84,6 @@ function showCurl() {
   document.getElementById("curl").textContent = lines.join(" \\\n");
 }
 
-// Browsers offer the clipboard only to pages from HTTPS or localhost.
-const copy = document.getElementById("copy");
-if (navigator.clipboard) {
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById("curl").textContent);
-    copy.textContent = "Copied";
-    setTimeout(() => { copy.textContent = "Copy"; }, 2000);
-  });
-}
-
 // --- Errors -----------------------------------------------------------------------------------
 
 function complain(field, error, text) {
@@ -120,6 +110,7 @@ function inputOf(path) {
 function clear() {
   for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
   for (const error of form.querySelectorAll(".error")) error.textContent = "";
+  receipt.hidden = true;
   follow.hidden = true;
 }
 
@@ -159,7 +150,10 @@ async function send() {
   const wrong = blame(said);
   (wrong[0] ?? result).scrollIntoView({ block: "nearest" });
   wrong[0]?.focus();
-  if (answer.status === 202) followMessage(said.message_id, token, ++asked);
+  if (answer.status !== 202) return;
+  document.getElementById("message-id").textContent = said.message_id;
+  receipt.hidden = false;
+  followMessage(said.message_id, token, ++asked);
 }
 
 async function followMessage(id, token, number) {
