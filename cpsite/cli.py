@@ -79,18 +79,22 @@ def readers_may_leave(*, exit_code: int | None = UNREAD) -> Iterator[None]:
     lets the command clean up as at any other end.
     """
     before = sys.stdout, sys.stderr
-    # A stream that was closed before the start is None, and takes everything.
-    sys.stdout = cast("TextIO", sys.stdout and _Watched(sys.stdout, exit_code))
-    sys.stderr = cast("TextIO", sys.stderr and _Watched(sys.stderr, None))
+    sys.stdout = _watched(sys.stdout, exit_code)
+    sys.stderr = _watched(sys.stderr, None)
     try:
         try:
             yield
         finally:
-            if sys.stdout:
+            if sys.stdout is not None:
                 # What a pipe has not taken yet would fail after our end, with a traceback.
                 sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _watched(stream: TextIO | None, exit_code: int | None) -> TextIO:
+    # A stream that was closed before the start is None, and takes everything.
+    return cast("TextIO", None if stream is None else _Watched(stream, exit_code))
 
 
 class _Watched:
