@@ -135,7 +135,8 @@ def _manage(
     if not is_running:
         raise CannotStart("Nothing is running here: is `make run` running?")
     arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
-    os.execve(arguments[0], arguments, config.service_environment())  # noqa: S606 - no shell is wanted
+    environment = config.service_environment() | configuration.token_of_shell()
+    os.execve(arguments[0], arguments, environment)  # noqa: S606 - no shell is wanted
 
 
 def _query(config: configuration.Configuration, arguments: Sequence[str], *, python: Path) -> int:
