@@ -6,6 +6,8 @@ import sys
 
 from environs import EnvError
 
+from cpsite.cli import readers_may_leave
+
 #: Commands that run in the uploader's processes. They load its apps, but not the validator's.
 UPLOADER_COMMANDS = {"run_uploader", "check_uploader"}
 
@@ -18,7 +20,8 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     try:
-        execute_from_command_line(sys.argv)
+        with readers_may_leave():
+            execute_from_command_line(sys.argv)
     except (EnvError, ImproperlyConfigured) as exc:
         sys.exit(f"cpsite: configuration error: {exc}")
 

@@ -25,6 +25,7 @@ EVENTS = frozenset(
         *("message_stored_with_other_content", "message_undecodable", "probe_failed"),
         *("oldest_message_failed_unexpectedly", "oldest_message_unknown"),
         *("queue_depth_failed_unexpectedly", "queue_depth_unknown", "queue_not_checked"),
+        *("discard_failed", "discard_requested", "message_discarded"),
         *("queue_without_dead_letters", "receive_failed", "redrive_failed", "redrive_requested"),
         *("redriven_not_deleted", "release_failed", "request_failed", "request_refused"),
         *("stop_took_too_long", "storage_is_away", "storage_is_back", "tokens_not_refreshed"),

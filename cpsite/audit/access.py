@@ -26,7 +26,7 @@ class Access(StrEnum):
     OBJECT_OPENED = "object_opened"
     #: `trace --verify` has read an object, without showing it.
     OBJECT_VERIFIED = "object_verified"
-    #: `dlq show --body` has shown the content of a dead letter.
+    #: `dlq show --body`, or a dead letter's page in the admin, has shown its content.
     BODY_SHOWN = "body_shown"
     #: Events were exported as CSV.
     EVENTS_EXPORTED = "events_exported"

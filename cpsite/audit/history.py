@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from cpsite.audit.models import AuditEvent, Kind
@@ -16,7 +17,8 @@ class Status(StrEnum):
     QUEUED = "queued"
     #: S3 has it.
     STORED = "stored"
-    #: The last attempt to store it failed. It will be retried, or it is in the dead-letter queue.
+    #: The last attempt to store it failed. It will be retried, or it is in the dead-letter queue
+    #: or was discarded there.
     FAILED = "failed"
 
 
@@ -38,7 +40,13 @@ class MessageHistory:
         if self._stored is not None:
             return Status.STORED
         # A refused request with an id is one whose publishing failed: SQS may have it.
-        return Status.FAILED if self.last.kind == Kind.FAILED else Status.QUEUED
+        return Status.FAILED if self.last.kind in {Kind.FAILED, Kind.DISCARDED} else Status.QUEUED
+
+    @property
+    def discarded(self) -> AuditEvent | None:
+        """The event that says that it was deleted as a dead letter, and by whom; if that is so."""
+        is_gone = self._stored is None and self.last.kind == Kind.DISCARDED
+        return self.last if is_gone else None
 
     @property
     def last(self) -> AuditEvent:
@@ -93,9 +101,24 @@ def read_history(message_id: UUID) -> MessageHistory | None:
     return MessageHistory(events) if is_known else None
 
 
-def last_failures(message_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the last reason of failure of each message that has one. Raises django.db.Error."""
+class Failure(NamedTuple):
+    """The last failed attempt to store a message."""
+
+    occurred_at: datetime
+    reason: str
+    #: How many times SQS had delivered the message by then, since it was last sent to the queue.
+    attempts: int | None
+
+
+def last_failures(message_ids: Collection[UUID]) -> dict[UUID, Failure]:
+    """Return the last failure of each message that has one. Raises django.db.Error."""
     failures = AuditEvent.objects.filter(kind=Kind.FAILED, message_id__in=message_ids)
     # In chronological order, so that the dictionary keeps the last one.
-    pairs = failures.order_by("occurred_at", "id").values_list("message_id", "reason")
-    return {message_id: reason for message_id, reason in pairs if message_id}
+    rows = failures.order_by("occurred_at", "id").values_list(
+        "message_id", "occurred_at", "reason", "attempts"
+    )
+    return {
+        message_id: Failure(occurred_at, reason, attempts)
+        for message_id, occurred_at, reason, attempts in rows
+        if message_id
+    }

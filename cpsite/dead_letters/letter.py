@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from cpsite.audit.history import Failure
 from cpsite.message import DecodeError, Message
 from cpsite.queue.delivery import Delivery
 from cpsite.queue.transport import Channel
@@ -20,16 +21,19 @@ UNKNOWN: Final = "unknown"
 class DeadLetter:
     """One message of the dead-letter queue. Its `repr` holds no content.
 
-    `receives` counts every delivery by SQS, including those for looking at it. `size` is the body
-    on the wire in bytes. For a foreign letter `message` is None, and `error` says why, without
-    content. `reason` is why the message became a dead letter: UNDECODABLE, or the reason of its
-    last failure in the audit log; UNKNOWN if there is none; None if the audit log could not be
+    `sent_at` is when it was sent to the queue, by the API or by a redrive: SQS does not say when it
+    has moved a message. `failed_at` and `attempts` are of its last failure in the audit log, and
+    None if that is not known. SQS's own count of deliveries would go up with each look. `size` is
+    the body on the wire in bytes. For a foreign letter `message` is None, and `error` says why,
+    without content. `reason` is why the message became a dead letter: UNDECODABLE, or the reason of
+    its last failure in the audit log; UNKNOWN if there is none; None if the audit log could not be
     read.
     """
 
     sqs_message_id: str
     sent_at: datetime
-    receives: int
+    failed_at: datetime | None
+    attempts: int | None
     size: int
     reason: str | None
     error: str
@@ -68,6 +72,14 @@ class DeadLetter:
         )
 
 
+def printable(text: str) -> str:
+    """Return a foreign text without what would control a terminal or turn a line around."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 def _octets(part: object) -> bytes:
     return part if isinstance(part, bytes) else str(part).encode()
 
@@ -97,17 +109,20 @@ def decode(channel: Channel, sqs_message: Mapping[str, Any]) -> Content:
 
 
 def build(
-    sqs_message: Mapping[str, Any], content: Content, reasons: Mapping[UUID, str] | None
+    sqs_message: Mapping[str, Any], content: Content, failures: Mapping[UUID, Failure] | None
 ) -> DeadLetter:
-    """Return the letter for a delivery. `reasons` is None if the audit log could not be read."""
+    """Return the letter for a delivery. `failures` is None if the audit log could not be read."""
     reason: str | None = UNDECODABLE
+    failure: Failure | None = None
     if content.message:
-        found = None if reasons is None else reasons.get(content.message.message_id)
-        reason = None if reasons is None else found or UNKNOWN
+        failure = failures.get(content.message.message_id) if failures else None
+        reason = None if failures is None else UNKNOWN
+        reason = failure.reason or UNKNOWN if failure else reason
     return DeadLetter(
         sqs_message_id=sqs_message["MessageId"],
         sent_at=datetime.fromtimestamp(int(sqs_message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-        receives=int(sqs_message["Attributes"]["ApproximateReceiveCount"]),
+        failed_at=failure.occurred_at if failure else None,
+        attempts=failure.attempts if failure else None,
         size=len(sqs_message["Body"].encode()),
         reason=reason,
         error=content.error,
@@ -122,13 +137,20 @@ def build(
 class Selection:
     """Selects the letters with one of `ids`, those with `reason`, or all; at most `limit`.
 
+    With `are_of_sqs` only SQS's ids count, which name exactly one letter each. Ours can be in
+    several, or be forged. Without `undecodable` foreign letters are left.
+
     It remembers which letters it has selected, so use it for one run only.
     """
 
     ids: Collection[str] = ()
+    are_of_sqs: bool = False
     reason: str | None = None
     limit: int | None = None
+    undecodable: bool = True
     taken: int = field(default=0, init=False)
+    #: Foreign letters that were left for being foreign.
+    left_undecodable: int = field(default=0, init=False)
     #: Ids, in lower case, for which no letter was found so far.
     missing: set[str] = field(init=False)
 
@@ -140,8 +162,11 @@ class Selection:
         """Whether `letter` is selected; if so, counts it."""
         if self.is_complete() or not self._matches(letter):
             return False
+        if letter.message is None and not self.undecodable:
+            self.left_undecodable += 1
+            return False
         self.taken += 1
-        self.missing -= letter.ids
+        self.missing -= self._names(letter)
         return True
 
     def is_complete(self) -> bool:
@@ -150,5 +175,8 @@ class Selection:
 
     def _matches(self, letter: DeadLetter) -> bool:
         if self.ids:
-            return not letter.ids.isdisjoint(self.ids)
+            return not self._names(letter).isdisjoint(self.ids)
         return self.reason is None or self.reason == letter.reason
+
+    def _names(self, letter: DeadLetter) -> set[str]:
+        return {letter.sqs_message_id.lower()} if self.are_of_sqs else letter.ids

@@ -9,7 +9,11 @@ class DeadLetterEntry(models.Model):
     class Meta:
         managed = False
         default_permissions = ("view",)
-        permissions = [("redrive_deadletterentry", "Can redrive dead letters")]
+        permissions = [
+            ("redrive_deadletterentry", "Can redrive dead letters"),
+            ("discard_deadletterentry", "Can discard dead letters"),
+            ("view_content_deadletterentry", "Can view the content of dead letters"),
+        ]
         verbose_name = "dead letter"
         verbose_name_plural = "dead letters"
 

@@ -7,6 +7,7 @@ SQS has no other way to read a queue than to receive from it, which hides the me
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from django.conf import settings
 from django.db import Error as DatabaseFailure
 
 from cpsite import aws
-from cpsite.audit.history import last_failures
+from cpsite.audit.history import Failure, last_failures
 from cpsite.aws import describe
 from cpsite.dead_letters.letter import DeadLetter, build, decode
 from cpsite.queue import batch
@@ -41,10 +42,14 @@ EMPTY_RECEIVES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The approximate number of letters; `hidden` ones are in flight."""
+    """The approximate number of letters; `hidden` ones are in flight.
+
+    SQS deletes a letter when `retention` has passed since it was sent.
+    """
 
     visible: int
     hidden: int
+    retention: timedelta
 
 
 def new_client() -> "SQSClient":
@@ -94,10 +99,13 @@ class DeadLetterQueue:
 
     def depth(self) -> Depth:
         visible, hidden = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+        retention = "MessageRetentionPeriod"
         numbers = self._client.get_queue_attributes(
-            QueueUrl=settings.SQS_DLQ_URL, AttributeNames=[visible, hidden]
+            QueueUrl=settings.SQS_DLQ_URL, AttributeNames=[visible, hidden, retention]
         )["Attributes"]
-        return Depth(int(numbers[visible]), int(numbers[hidden]))
+        return Depth(
+            int(numbers[visible]), int(numbers[hidden]), timedelta(seconds=int(numbers[retention]))
+        )
 
     def read(self, *, until: Callable[[], bool] = lambda: False) -> Iterator[list[DeadLetter]]:
         """Yield letters, up to ten at a time and none twice, until `until()` or the end."""
@@ -116,7 +124,7 @@ class DeadLetterQueue:
             MaxNumberOfMessages=BATCH_ENTRIES,
             VisibilityTimeout=VISIBILITY_SECONDS,
             WaitTimeSeconds=WAIT_SECONDS,
-            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            MessageSystemAttributeNames=["SentTimestamp"],
             MessageAttributeNames=["All"],
         )
         received = {message["MessageId"]: message for message in answer.get("Messages", ())}
@@ -129,13 +137,13 @@ class DeadLetterQueue:
     def _letters(self, received: Sequence[Mapping[str, Any]]) -> list[DeadLetter]:
         contents = [decode(self._channel, message) for message in received]
         ids = {content.message.message_id for content in contents if content.message}
-        reasons = self._reasons(ids) if ids else {}
+        failures = self._failures(ids) if ids else {}
         return [
-            build(message, content, reasons)
+            build(message, content, failures)
             for message, content in zip(received, contents, strict=True)
         ]
 
-    def _reasons(self, message_ids: Collection[UUID]) -> Mapping[UUID, str] | None:
+    def _failures(self, message_ids: Collection[UUID]) -> Mapping[UUID, Failure] | None:
         if self.audit_failure is None:
             try:
                 return last_failures(message_ids)

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from uuid import UUID
 
-from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.recorder import recorder
 from cpsite.aws import describe
-from cpsite.dead_letters.letter import UNKNOWN, DeadLetter, Selection
+from cpsite.dead_letters import accounting
+from cpsite.dead_letters.accounting import Person
+from cpsite.dead_letters.letter import DeadLetter, Selection
 from cpsite.dead_letters.queue import DeadLetterQueue
 from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.client import MESSAGE_BYTES
@@ -41,7 +40,7 @@ class Counts:
 class Redrive:
     """Sends the letters of `selection` back to the queue at SQS_QUEUE_URL.
 
-    `actor` at `source_ip` is who does so, for the audit log (cpsite/audit/access.py).
+    `person` is who does so, for the audit log.
 
     It sends each message once. A message that fails again meanwhile returns as a dead letter and is
     skipped, like every letter that was sent after the start.
@@ -51,12 +50,10 @@ class Redrive:
         self,
         queue: DeadLetterQueue,
         selection: Selection,
-        *,
-        actor: str | None = None,
-        source_ip: str | None = None,
+        person: Person | None = None,
     ) -> None:
         self.counts = Counts()
-        self._actor, self._source_ip = actor, source_ip
+        self._person = person or Person()
         self._queue = queue
         self._selection = selection
         self._started_at = datetime.now(UTC)
@@ -108,35 +105,10 @@ class Redrive:
             else:
                 self._sent.add(outcome)
                 sent.append(letter)
-                self._account(letter)
+                accounting.redriven(letter, self._person)
         self.counts.redriven += len(sent)
         if sent:
             self._delete(sent)
-
-    def _account(self, letter: DeadLetter) -> None:
-        """Record in the audit log and the log that a letter was sent back."""
-        recorder.record(
-            AuditEvent(
-                kind=Kind.REDRIVEN,
-                message_id=letter.message_id,
-                client=letter.client,
-                reason=(letter.reason or UNKNOWN)[:64],
-                accepted_at=letter.accepted_at,
-                attempts=letter.receives,
-                actor=self._actor,
-                source_ip=self._source_ip,
-                payload_sha256=sha256(letter.payload).hexdigest() if letter.message else "",
-            )
-        )
-        logger.info(
-            "message_redriven",
-            extra={
-                "message_id": str(letter.message_id) if letter.message_id else None,
-                "sqs_message_id": letter.sqs_message_id,
-                "reason": letter.reason or UNKNOWN,
-                "user": self._actor,
-            },
-        )
 
     def _count_failure(self, letter: DeadLetter, exc: Exception) -> None:
         error = describe(exc)

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from cpsite import json_text
+from cpsite.cli import UNREAD, readers_may_leave
 from cpsite.devstack import configuration, embedded_aws
 from cpsite.devstack.configuration import ADMIN, BUCKET, HOST, QUEUE, ROOT, CannotStart
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
@@ -76,7 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=ROOT / ".venv-devstack" / "bin" / "ministack",
         help="the embedded AWS's program (default: the one `make run` installs)",
     )
-    options = parser.parse_args(arguments)
+    with readers_may_leave():
+        options = parser.parse_args(arguments)
+    # The stack itself goes on without a reader, as other services do.
+    with readers_may_leave(exit_code=None if options.action == "run" else UNREAD):
+        return _act(parser, options)
+
+
+def _act(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     try:
         configuration.make_private(options.state)
         is_running = options.action != "run" and configuration.recall(options.state)
@@ -127,7 +135,8 @@ def _manage(
     if not is_running:
         raise CannotStart("Nothing is running here: is `make run` running?")
     arguments = [str(config.python), str(ROOT / "manage.py"), *(command or ["help"])]
-    os.execve(arguments[0], arguments, config.service_environment())  # noqa: S606 - no shell is wanted
+    environment = config.service_environment() | configuration.token_of_shell()
+    os.execve(arguments[0], arguments, environment)  # noqa: S606 - no shell is wanted
 
 
 def _query(config: configuration.Configuration, arguments: Sequence[str], *, python: Path) -> int:

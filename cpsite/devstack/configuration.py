@@ -112,6 +112,11 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
 
 
+def token_of_shell() -> dict[str, str]:
+    """Return what `manage.py send` sends with, where the shell says so. No service needs it."""
+    return {name: value for name, value in os.environ.items() if name == "CPSITE_TOKEN"}
+
+
 def read_configuration(state: Path, *, python: Path, ministack: Path) -> Configuration:
     """Read the environment and the secrets in `state`, which are created on the first run.
 

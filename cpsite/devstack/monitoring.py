@@ -13,6 +13,7 @@ from urllib.error import URLError
 
 import yaml
 
+from cpsite.cli import readers_may_leave
 from cpsite.devstack import configuration, monitoring_files
 from cpsite.devstack.configuration import HOST, ROOT, CannotStart
 from cpsite.devstack.supervisor import Child, ChildFailed, Stopped, Supervisor, tell
@@ -219,4 +220,5 @@ def _children(settings: Settings) -> tuple[Child, Child]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with readers_may_leave(exit_code=None):
+        sys.exit(main())

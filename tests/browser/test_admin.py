@@ -166,7 +166,7 @@ def test_dead_letters_are_sent_back_by_the_keyboard_alone(page, site, log_in, is
     page.get_by_role("link", name=str(message.message_id)).wait_for()
     picture(page, "admin-dead-letters")
     is_fine(page)
-    page.get_by_label("Tick all that are shown").focus()
+    page.get_by_label("Tick all of our messages").focus()
     page.keyboard.press("Space")
     assert page.get_by_label(f"Tick {message.message_id}").is_checked()
     page.get_by_role("button", name="Send the ticked ones back").focus()

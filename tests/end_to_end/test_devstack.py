@@ -260,12 +260,25 @@ def test_a_child_that_cannot_start_is_told_with_its_last_lines(devstack):
 
 
 def test_a_message_sent_from_the_shell_is_stored(devstack):
-    run = devstack.start(API_TOKENS="a-token-of-this-run")
+    tokens = {"alice": ["a-token-of-alice"], "bob": ["a-token-of-bob"]}
+    run = devstack.start(API_TOKENS=json.dumps(tokens))
     # From another shell, which knows neither the ports nor the token.
     for name in devstack.ports:
         del devstack.environment[name]
-    sent = devstack.run("manage", "send", "--wait", CPSITE_TOKEN="for-another-cpsite")
+    sent = devstack.run("manage", "send", "--wait")
     assert sent.returncode == 0, sent.stderr
+    # One that is set up for a client, or for another cpsite.
+    as_bob = devstack.run("manage", "send", CPSITE_TOKEN="a-token-of-bob")
+    assert as_bob.returncode == 0, as_bob.stderr
+    message_id = json.loads(as_bob.stdout.partition("202 ")[2])["message_id"]
+    traced = wait_for(
+        lambda: (found := devstack.run("manage", "trace", message_id)).returncode == 0 and found,
+        "the audit log",
+    )
+    assert re.search(r"client +bob", traced.stdout)
+    other = devstack.run("manage", "send", CPSITE_TOKEN="for-another-cpsite")
+    assert other.returncode == 1
+    assert "CPSITE_TOKEN is set" in other.stderr
     remembered = devstack.state / "running.json"
     assert remembered.stat().st_mode & 0o777 == 0o600
     accepted = json.loads(sent.stdout.partition("202 ")[2].partition("\n")[0])

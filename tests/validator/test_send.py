@@ -135,6 +135,29 @@ def test_an_unreadable_parameter_is_an_error(monkeypatch, settings):
         call_command("send")
 
 
+def test_an_unknown_token_of_the_shell_is_named(live_server, queue, monkeypatch):
+    monkeypatch.setenv("CPSITE_TOKEN", "a-token-of-another-cpsite")
+    with pytest.raises(CommandError, match=r"not accepted\. CPSITE_TOKEN is set") as caught:
+        call_command("send", "--url", live_server.url)
+    assert "a-token-of" not in str(caught.value)
+    call_command("send", "--url", live_server.url, "--client", "bob")
+    assert [message.client for message in _published(queue)] == ["bob"]
+    recorder.write_pending()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--client", "carol"], ["--url", "file:///x"], ["--wait", "0"], ["--contract", "nonsense"]],
+    ids=" ".join,
+)
+def test_an_option_that_matches_nothing_is_exit_code_2(options, capsys):
+    with pytest.raises(SystemExit) as caught:
+        send.Command().run_from_argv(["manage.py", "send", *options])
+    assert caught.value.code == 2
+    if "carol" in options:
+        assert "No token is configured for carol. Known are: alice, bob." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("tokens", "options", "complaint"),
     [

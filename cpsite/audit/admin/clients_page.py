@@ -15,7 +15,6 @@ from cpsite.audit.admin.display import (
     events_url,
     message_link,
     reason_link,
-    span,
 )
 from cpsite.audit.admin.filters import LIMIT, values_of
 from cpsite.audit.admin.sparkline import sparkline
@@ -32,6 +31,7 @@ from cpsite.audit.clients import (
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.unstored import Unstored, UnstoredByClient, count_unstored, find_waiting
 from cpsite.message import CLIENT_NAME
+from cpsite.moments import span
 
 #: Seconds for which a process caches the figures of the table.
 CACHE_SECONDS: Final = 10

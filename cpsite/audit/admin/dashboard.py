@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cpsite.audit.admin import overview
-from cpsite.audit.admin.display import span
 from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
+from cpsite.moments import span
 from cpsite.observability.queue_depth import (
     DEAD_LETTERS,
     MESSAGES,

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.moments import readable, rfc3339
+from cpsite.moments import readable, rfc3339, span
 
 #: Shown where there is no value.
 EMPTY: Final = "-"
@@ -22,11 +22,9 @@ _SIGNS: Final = {
     "failed": "✕",
     "redriven": "↻",
     "discarded": "⌫",
+    "dead": "✕",
     "read": "◉",
 }
-_MINUTE: Final = 60
-_HOUR: Final = 3_600
-_DAY: Final = 86_400
 
 
 def badge(name: str) -> SafeString:
@@ -37,16 +35,6 @@ def badge(name: str) -> SafeString:
         _SIGNS.get(name, "·"),
         name,
     )
-
-
-def span(time: timedelta) -> str:
-    """Return a duration as text with about two digits: `0.3 s`, `12 min`, `3.5 h`."""
-    seconds = max(0.0, time.total_seconds())
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    return f"{seconds / _HOUR:.1f} h" if seconds < _DAY else f"{seconds / _DAY:.1f} days"
 
 
 def ago(moment: datetime) -> SafeString:

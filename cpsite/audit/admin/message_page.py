@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin.display import address_link, badge, client_link, reason_link, span
+from cpsite.audit.admin.display import address_link, badge, client_link, reason_link
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent
-from cpsite.moments import readable
+from cpsite.moments import readable, span
 
 
 def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 
-from cpsite.audit.admin.display import badge, client_link, message_link, reason_link, span
+from cpsite.audit.admin.display import badge, client_link, message_link, reason_link
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
-from cpsite.moments import readable
+from cpsite.moments import readable, span
 
 #: The choices of the page: seconds since a message was accepted, and their label.
 GRACES: Final = {

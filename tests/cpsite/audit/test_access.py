@@ -149,7 +149,7 @@ def test_who_has_redriven_is_known(admin_client, dead, queue, audit, by):
         )
         expected = ("admin", "192.0.2.46")
     else:
-        call_command("dlq", "redrive", "--all", stdout=StringIO())
+        call_command("dlq", "redrive", "--all", "--undecodable", stdout=StringIO())
         expected = (SHELL, None)
     redriven = [event for event in audit() if event.kind == Kind.REDRIVEN]
     assert [(event.actor, event.source_ip) for event in redriven] == [expected] * 2

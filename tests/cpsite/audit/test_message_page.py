@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
+from cpsite.audit.history import DISCARDED, Status, read_history
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +54,21 @@ def test_what_failed_leads_to_the_dead_letters(admin_client):
     event(Kind.FAILED, 1, reason="aws_AccessDenied", attempts=1)
     page = text(admin_client)
     assert "attempt to store it failed: <code>aws_AccessDenied</code>" in page
-    assert f'href="{DEAD_LETTERS}">dead letters</a>' in page
+    assert f'href="{DEAD_LETTERS}letter/{MESSAGE_ID}/">dead letters</a>' in page
+
+
+def test_what_was_discarded_is_not_said_to_be_queued(admin_client):
+    event(Kind.ACCEPTED)
+    event(Kind.FAILED, 1, reason="aws_AccessDenied", attempts=1)
+    event(DISCARDED, 2, reason="test", actor="olga")
+    page = text(admin_client)
+    assert "olga has discarded it from the dead-letter queue: <code>test</code>" in page
+    assert "queued" not in page
+    assert "will be retried" not in page
+    history = read_history(MESSAGE_ID)
+    assert history.status == Status.FAILED
+    event(Kind.STORED, 3, object_key=KEY)  # another copy of it was stored after all
+    assert "It is in S3" in text(admin_client)
 
 
 def test_who_may_not_see_dead_letters_has_no_link_there(client):
@@ -75,6 +90,7 @@ def test_what_waits_says_for_how_long_and_what_is_not_known(admin_client):
     page = text(admin_client)
     assert "SQS has it, for 3.0 h; no event says that it is stored" in page
     assert "events of a killed process are lost" in page
+    assert f'href="{DEAD_LETTERS}letter/{MESSAGE_ID}/">dead letters</a>' in page
 
 
 def test_one_whose_accepted_event_was_lost_is_shown_all_the_same(admin_client):

@@ -12,13 +12,19 @@ from django.db import connection
 
 pytestmark = pytest.mark.django_db
 migration = import_module("cpsite.audit.migrations.0002_roles")
+further = import_module("cpsite.dead_letters.migrations.0002_content_and_discard")
 
 EVENTS = "/admin/audit/auditevent/"
 LETTERS = "/admin/uploader/deadletterentry/"
 VIEW = {"audit.view_auditevent", "uploader.view_deadletterentry"}
 #: The part of a schema editor that the migration uses. SQLite allows none in a transaction.
 EDITOR = SimpleNamespace(connection=connection)
-REDRIVE = {"uploader.redrive_deadletterentry"}
+#: What Operators may do beside: the last two by a migration of the dead letters' own.
+ACT = {
+    "uploader.redrive_deadletterentry",
+    "uploader.discard_deadletterentry",
+    "uploader.view_content_deadletterentry",
+}
 
 
 def member(*groups):
@@ -29,7 +35,7 @@ def member(*groups):
 
 @pytest.mark.parametrize(
     ("groups", "permissions"),
-    [(["Viewers"], VIEW), (["Operators"], VIEW | REDRIVE), ([], set())],
+    [(["Viewers"], VIEW), (["Operators"], VIEW | ACT), ([], set())],
 )
 def test_a_role_has_these_permissions_and_no_others(groups, permissions):
     assert member(*groups).get_all_permissions() == permissions
@@ -80,10 +86,11 @@ def test_it_runs_before_django_has_made_the_permissions_and_django_finds_them():
         ContentType.objects.filter(app_label=app_label).delete()
     ContentType.objects.clear_cache()
     migration.create_roles(apps, EDITOR)
+    further.add_to_role(apps, EDITOR)
     for app_label in ("audit", "uploader"):
         create_permissions(apps.get_app_config(app_label), verbosity=0)
-    assert member("Operators").get_all_permissions() == VIEW | REDRIVE
-    for name in VIEW | REDRIVE:
+    assert member("Operators").get_all_permissions() == VIEW | ACT
+    for name in VIEW | ACT:
         assert Permission.objects.filter(codename=name.partition(".")[2]).count() == 1
 
 
@@ -92,3 +99,20 @@ def test_it_can_be_taken_back_and_its_users_stay():
     migration.delete_roles(apps, EDITOR)
     assert Group.objects.count() == 0
     assert User.objects.get(pk=user.pk).get_all_permissions() == set()
+
+
+def test_what_operators_got_later_can_be_taken_back_and_given_again():
+    operator = member("Operators")
+    further.take_from_role(apps, EDITOR)
+    assert User.objects.get(pk=operator.pk).get_all_permissions() == VIEW | {
+        "uploader.redrive_deadletterentry"
+    }
+    further.add_to_role(apps, EDITOR)
+    further.add_to_role(apps, EDITOR)
+    assert User.objects.get(pk=operator.pk).get_all_permissions() == VIEW | ACT
+
+
+def test_a_site_without_that_role_gets_none():
+    Group.objects.all().delete()
+    further.add_to_role(apps, EDITOR)
+    assert Group.objects.count() == 0

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -28,6 +29,7 @@ def _no_audit_log(monkeypatch):
 
     monkeypatch.setattr(dead_letter_queue, "last_failures", fail)
     monkeypatch.setattr(dlq, "read_history", fail)
+    monkeypatch.setattr(dlq, "is_known", fail)
 
 
 @pytest.fixture
@@ -53,8 +55,10 @@ def bury_ours(queue, **changes):
     return message
 
 
-def failed(message, reason):
-    AuditEvent.objects.create(kind=Kind.FAILED, message_id=message.message_id, reason=reason)
+def failed(message, reason, **changes):
+    AuditEvent.objects.create(
+        kind=Kind.FAILED, message_id=message.message_id, reason=reason, **changes
+    )
 
 
 def exit_code(*arguments):
@@ -68,17 +72,19 @@ def exit_code(*arguments):
 
 def test_list_is_a_table_with_a_count(queue, dlq_run):
     message = bury_ours(queue)
-    failed(message, "aws_SlowDown")
+    failed(message, "aws_SlowDown", attempts=5)
     sqs_message_id = bury(queue, "private words")
+    dlq_run("list")  # a look that is no attempt
     header, *rows, count = dlq_run("list").splitlines()
     rows.sort(key=lambda row: "undecodable" in row)
-    cells = sorted(row.split() for row in rows)
+    # The age is a number and a unit.
+    cells = sorted(re.sub(r" [0-9.]+ (s|min|h) ", " AGE ", row).split() for row in rows)
     size = len(factories.kombu_envelope(message.encode()))
-    assert re.fullmatch(r"ID +CLIENT +ACCEPTED \(UTC\) +RECEIVES +REASON +BYTES", header)
+    assert re.fullmatch(r"ID +CLIENT +ACCEPTED \(UTC\) +AGE +ATTEMPTS +REASON +BYTES", header)
     assert cells == sorted(
         [
-            f"{message.message_id} alice 2026-11-23 23:59:59.123 1 aws_SlowDown {size}".split(),
-            f"{sqs_message_id} - - 1 undecodable 13".split(),
+            f"{message.message_id} alice 2026-11-23 23:59:59.123 AGE 5 aws_SlowDown {size}".split(),
+            f"{sqs_message_id} - - AGE - undecodable 13".split(),
         ]
     )
     assert {row.index(cell) for row, cell in zip(rows, ["aws_S", "undec"], strict=True)} == {
@@ -114,6 +120,7 @@ def test_list_by_reason(queue, dlq_run):
     assert str(message.message_id) in out
     assert str(other.message_id) not in out
     assert "1 dead letter with the reason aws_SlowDown." in out
+    failed(factories.message(), "OSError")
     assert dlq_run("list", "--reason", "OSError") == "0 dead letters with the reason OSError.\n"
     assert str(other.message_id) in dlq_run("list", "--reason", "unknown")
 
@@ -136,6 +143,27 @@ def test_a_forged_client_cannot_write_to_the_terminal(queue, dlq_run):
     assert len(row) < 250
 
 
+@pytest.mark.parametrize("action", [["list"], ["redrive"]])
+def test_a_reason_that_no_message_has_failed_with_is_a_usage_error(queue, action):
+    """It was mistyped: to find nothing would look like success."""
+    failed(bury_ours(queue), "aws_SlowDown")
+    AuditEvent.objects.create(kind=Kind.REFUSED, reason="token_unknown")
+    for reason in ("nonsense", "token_unknown"):
+        with pytest.raises(CommandError) as caught:
+            call_command("dlq", *action, "--reason", reason)
+        assert caught.value.returncode == 2
+        assert str(caught.value) == (
+            f"No message has failed with the reason {reason}. Known are: aws_SlowDown, "
+            "undecodable, unknown."
+        )
+    assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
+
+
+def test_a_known_reason_without_letters_is_none(queue, dlq_run):
+    failed(factories.message(), "aws_SlowDown")
+    assert "Redriven 0," in dlq_run("redrive", "--reason", "aws_SlowDown")
+
+
 # --- show ------------------------------------------------------------------------------------
 
 
@@ -149,6 +177,25 @@ def test_show_tells_all_but_the_content(queue, dlq_run):
         assert str(shown) in out
     assert "private" not in out
     assert queue.count(dead=True) == {"visible": 13, "in_flight": 0}
+
+
+def test_show_tells_the_age_and_the_end(queue, dlq_run):
+    message = bury_ours(queue)
+    failed(message, "aws_SlowDown", attempts=5, occurred_at=datetime(2026, 11, 25, 1, tzinfo=UTC))
+    dlq_run("show", message.message_id)  # a look that is no attempt
+    out = dlq_run("show", message.message_id)
+    assert re.search(
+        r"^sent to queue \(UTC\): +[0-9: .-]+, [0-9.]+ (s|min) ago$", out, re.MULTILINE
+    )
+    assert re.search(r"^SQS deletes it \(UTC\): [0-9: .-]+, in 4\.0 days$", out, re.MULTILINE)
+    assert re.search(r"^last failed \(UTC\): +2026-11-25 01:00:00\.000$", out, re.MULTILINE)
+    assert re.search(r"^attempts: +5$", out, re.MULTILINE)
+
+
+def test_a_letter_is_never_said_to_be_queued(queue, dlq_run):
+    message = bury_ours(queue)
+    AuditEvent.objects.create(kind=Kind.ACCEPTED, message_id=message.message_id, client="alice")
+    assert "queued" not in dlq_run("list") + dlq_run("show", message.message_id)
 
 
 def test_show_has_the_timeline_of_the_audit_log(queue, dlq_run):
@@ -185,6 +232,17 @@ def test_show_of_a_foreign_letter(queue, dlq_run):
     assert dlq_run("show", sqs_message_id, "--body").endswith(f"\n\n{body}\n")
 
 
+def test_a_terminal_does_not_obey_a_foreign_body(queue, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    sqs_message_id = bury(queue, "\u202eabc\tdef\n\u0085\u2028")
+    shown = Terminal()
+    call_command("dlq", "show", sqs_message_id, "--body", stdout=shown)
+    assert shown.getvalue().endswith("\n\n\\u202eabc\tdef\n\\x85\\u2028\n")
+
+
 def test_show_of_an_unknown_id_fails(queue):
     bury(queue, "hello")
     with pytest.raises(CommandError, match=r"no-such-id \(1 looked at\)") as caught:
@@ -199,10 +257,30 @@ def test_show_of_an_unknown_id_fails(queue):
 def test_redrive_all(queue, dlq_run, audit):
     message = bury_ours(queue)
     bury(queue, "hello")
-    assert dlq_run("redrive", "--all") == "Redriven 2, failed to send 0, left 0 of 2 looked at.\n"
+    assert (
+        dlq_run("redrive", "--all", "--undecodable")
+        == "Redriven 2, failed to send 0, left 0 of 2 looked at.\n"
+    )
     assert sorted(queue.bodies()) == sorted(["hello", factories.kombu_envelope(message.encode())])
     assert [event.kind for event in audit()] == ["redriven", "redriven"]
     assert queue.count(dead=True) == {"visible": 0, "in_flight": 0}
+
+
+def test_redrive_all_leaves_what_cannot_be_decoded(queue, dlq_run):
+    message = bury_ours(queue)
+    bury(queue, "hello")
+    bury(queue, "world")
+    told = "2 of those left cannot be decoded"
+    out = dlq_run("redrive", "--all", "--dry-run")
+    assert "would redrive 1 of 3" in out
+    assert told in out
+    out = dlq_run("redrive", "--all")
+    assert out.startswith("Redriven 1, failed to send 0, left 2 of 3 looked at.\n")
+    assert told in out
+    assert queue.bodies() == [factories.kombu_envelope(message.encode())]
+    assert queue.count(dead=True) == {"visible": 2, "in_flight": 0}
+    assert dlq_run("redrive", "--reason", "undecodable", "--limit", "1").startswith("Redriven 1,")
+    assert dlq_run("redrive", "--all", "--undecodable").startswith("Redriven 1,")
 
 
 def test_redrive_by_ids(queue, dlq_run):
@@ -224,8 +302,8 @@ def test_redrive_by_reason_up_to_a_limit(queue, dlq_run):
 
 def test_redrive_twice(queue, dlq_run):
     bury(queue, "hello")
-    assert dlq_run("redrive", "--all").startswith("Redriven 1,")
-    out = dlq_run("redrive", "--all")
+    assert dlq_run("redrive", "--all", "--undecodable").startswith("Redriven 1,")
+    out = dlq_run("redrive", "--all", "--undecodable")
     assert (
         out
         == "The dead-letter queue is empty.\nRedriven 0, failed to send 0, left 0 of 0 looked at.\n"
@@ -264,7 +342,7 @@ def test_what_could_not_be_sent_is_reported_with_exit_code_1(queue, meddle, caps
         bury(queue, f"letter {number}")
     meddle("send_message_batch", _drop_one)
     with pytest.raises(CommandError, match="1 dead letter could not be sent") as caught:
-        call_command("dlq", "redrive", "--all")
+        call_command("dlq", "redrive", "--all", "--undecodable")
     assert caught.value.returncode == 1
     assert capsys.readouterr().out == "Redriven 2, failed to send 1, left 0 of 3 looked at.\n"
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
@@ -274,7 +352,7 @@ def test_what_could_not_be_deleted_is_reported_with_exit_code_1(queue, meddle):
     bury(queue, "hello")
     meddle("delete_message_batch", lambda call, **arguments: {"Successful": [], "Failed": []})
     with pytest.raises(CommandError, match="in both queues"):
-        call_command("dlq", "redrive", "--all")
+        call_command("dlq", "redrive", "--all", "--undecodable")
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
 
 
@@ -282,8 +360,8 @@ def test_redriving_shows_no_content(queue, capsys, caplog):
     caplog.set_level(logging.DEBUG)
     bury_ours(queue, data=factories.fields(field1="private"))
     bury(queue, "private words")
-    call_command("dlq", "redrive", "--all", "--dry-run")
-    call_command("dlq", "redrive", "--all")
+    call_command("dlq", "redrive", "--all", "--undecodable", "--dry-run")
+    call_command("dlq", "redrive", "--all", "--undecodable")
     assert "private" not in "".join(capsys.readouterr())
     assert not any("private" in str(vars(record)) for record in caplog.records)
 
@@ -301,7 +379,7 @@ def test_the_first_signal_finishes_the_current_batch(queue, meddle, capsys, audi
         return call(**arguments)
 
     meddle("send_message_batch", interrupt)
-    assert exit_code("redrive", "--all") == 128 + number
+    assert exit_code("redrive", "--all", "--undecodable") == 128 + number
     output = capsys.readouterr()
     assert output.out == "Redriven 10, failed to send 0, left 0 of 10 looked at.\n"
     assert "run again" in output.err
@@ -320,7 +398,7 @@ def test_the_second_signal_breaks_it_off_and_loses_nothing(queue, meddle, capsys
         return call(**arguments)
 
     meddle("send_message_batch", interrupt)
-    assert exit_code("redrive", "--all") == 130
+    assert exit_code("redrive", "--all", "--undecodable") == 130
     assert "Redriven 0" in capsys.readouterr().out
     assert queue.count(dead=True) == {"visible": 25, "in_flight": 0}
 
@@ -344,7 +422,7 @@ def test_an_interrupt_anywhere_loses_nothing(queue, meddle, capsys, call):
 
     meddle(call, interrupt)
     meddle("send_message_batch", _drop_one)
-    assert exit_code("redrive", "--all") == 130
+    assert exit_code("redrive", "--all", "--undecodable") == 130
     assert "run again" in capsys.readouterr().err
     if call == "change_message_visibility_batch":  # two are gone, and one is to be put back
         assert queue.count()["visible"] == 2
@@ -381,9 +459,9 @@ def test_signal_handlers_are_restored(queue, dlq_run):
     ("arguments", "expected"),
     [
         (["list"], "2 dead letters."),
-        (["show", str(factories.message().message_id)], "reason:         unknown"),
-        (["redrive", "--all"], "Redriven 2,"),
-        (["redrive", "--all", "--dry-run"], "would redrive 2"),
+        (["show", str(factories.message().message_id)], "reason:               unknown"),
+        (["redrive", "--all", "--undecodable"], "Redriven 2,"),
+        (["redrive", "--all", "--undecodable", "--dry-run"], "would redrive 2"),
         (["redrive", "--reason", "undecodable", "--dry-run"], "would redrive 1"),
     ],
 )
@@ -429,13 +507,13 @@ def test_only_a_redrive_needs_the_queue(queue, settings, dlq_run):
     settings.SQS_QUEUE_URL = ""
     assert "empty" in dlq_run("list")
     with pytest.raises(CommandError, match="SQS_QUEUE_URL is not set"):
-        call_command("dlq", "redrive", "--all")
+        call_command("dlq", "redrive", "--all", "--undecodable")
 
 
 def test_a_queue_is_not_redriven_to_itself(queue, settings):
     settings.SQS_DLQ_URL = queue.url
     with pytest.raises(CommandError, match="are the same"):
-        call_command("dlq", "redrive", "--all")
+        call_command("dlq", "redrive", "--all", "--undecodable")
 
 
 def test_awss_refusal_is_named_with_the_operation(queue, settings):
@@ -449,7 +527,7 @@ def test_a_queue_that_is_gone_keeps_the_letters_where_they_are(queue, settings, 
     bury(queue, "hello")
     settings.SQS_QUEUE_URL += "-gone"
     with pytest.raises(CommandError, match=r"SendMessageBatch: aws_.*NonExistentQueue"):
-        call_command("dlq", "redrive", "--all")
+        call_command("dlq", "redrive", "--all", "--undecodable")
     assert capsys.readouterr().out == "Redriven 0, failed to send 1, left 0 of 1 looked at.\n"
     assert queue.count(dead=True) == {"visible": 1, "in_flight": 0}
 
@@ -486,6 +564,16 @@ def test_letters_that_stay_hidden_are_reported(queue, meddle, capsys):
         ["redrive", "--all", "--id", "x"],
         ["redrive", "--id", "x", "--reason", "x"],
         ["redrive", "--all", "--limit", "0"],
+        ["redrive", "--id", "x", "--undecodable"],
+        ["redrive", "--reason", "unknown", "--undecodable"],
+        ["redrive", "--reason", "nonsense"],
+        ["list", "--reason", "nonsense"],
+        ["discard"],
+        ["discard", "--undecodable", "--yes"],
+        ["discard", "--because", "test", "--yes"],
+        ["discard", "--id", "x", "--undecodable", "--because", "test", "--yes"],
+        ["discard", "--undecodable", "--because", "nonsense", "--yes"],
+        ["discard", "--undecodable", "--because", "test"],
         ["list", "--limit", "-1"],
         ["list", "--all"],
     ],
@@ -506,7 +594,7 @@ def test_progress_is_a_line_now_and_then(queue, capsys, monkeypatch):
     monkeypatch.setattr(dlq, "PROGRESS_EVERY", 20)
     for number in range(45):
         bury(queue, f"letter {number}")
-    call_command("dlq", "redrive", "--all")
+    call_command("dlq", "redrive", "--all", "--undecodable")
     output = [line for line in capsys.readouterr().err.splitlines() if "looked at" in line]
     assert output == ["20 of about 45 looked at", "40 of about 45 looked at"]
 
@@ -528,5 +616,5 @@ def test_audit_events_are_written_before_the_end(queue, dlq_run, monkeypatch):
     closed = []
     monkeypatch.setattr(dlq.recorder, "close", lambda: closed.append(queue.count()["visible"]))
     bury(queue, "hello")
-    dlq_run("redrive", "--all")
+    dlq_run("redrive", "--all", "--undecodable")
     assert closed == [1]

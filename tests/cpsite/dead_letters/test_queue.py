@@ -97,7 +97,8 @@ def test_a_letter_has_the_attributes_of_its_message(queue):
     assert letter.message_id == message.message_id
     assert (letter.client, letter.accepted_at) == ("alice", message.accepted_at)
     assert abs(letter.sent_at - before) < timedelta(minutes=1)
-    assert (letter.receives, letter.size) == (1, len(body.encode()))
+    assert (letter.attempts, letter.failed_at) == (None, None)
+    assert letter.size == len(body.encode())
     assert letter.payload == message.encode().encode()
     assert letter.reason == "unknown"
     assert "private" not in repr(letter)
@@ -280,7 +281,9 @@ def test_the_depth_counts_visible_and_hidden_ones(queue):
     for number in range(3):
         bury(queue, f"letter {number}")
     queue.client.receive_message(QueueUrl=queue.dlq_url, MaxNumberOfMessages=1)
-    assert DeadLetterQueue().depth() == dead_letter_queue.Depth(visible=2, hidden=1)
+    assert DeadLetterQueue().depth() == dead_letter_queue.Depth(
+        visible=2, hidden=1, retention=timedelta(days=4)
+    )
 
 
 # --- Selecting -------------------------------------------------------------------------------
@@ -672,8 +675,8 @@ def test_the_second_copy_of_a_message_is_left_alone(queue, others):
 @pytest.mark.django_db
 def test_each_redrive_is_audited(queue, audit):
     message = bury_ours(queue)
-    failed(message, "aws_SlowDown")
-    read_all()
+    failed(message, "aws_SlowDown", attempts=3)
+    read_all()  # a look that is no attempt
     redrive_all()
     event = audit()[-1]
     assert (event.kind, event.message_id, event.client) == (
@@ -681,7 +684,7 @@ def test_each_redrive_is_audited(queue, audit):
         message.message_id,
         "alice",
     )
-    assert (event.reason, event.attempts) == ("aws_SlowDown", 2)
+    assert (event.reason, event.attempts) == ("aws_SlowDown", 3)
     assert event.accepted_at == message.accepted_at
     assert event.payload_sha256 == sha256(message.encode().encode()).hexdigest()
 
@@ -690,7 +693,7 @@ def test_the_redrive_of_a_foreign_letter_is_audited_without_an_id(queue, audit):
     bury(queue, "private words")
     redrive_all()
     (event,) = audit()
-    assert (event.kind, event.reason, event.attempts) == ("redriven", "undecodable", 1)
+    assert (event.kind, event.reason, event.attempts) == ("redriven", "undecodable", None)
     assert (event.message_id, event.client, event.payload_sha256) == (None, "", "")
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_secrets_are_made_once_and_kept_private(read, tmp_path):
 
 def test_tokens_of_the_caller_are_respected(read):
     assert read(API_TOKENS="my-own-token").service_environment()["API_TOKENS"] == "my-own-token"
+
+
+def test_the_token_of_a_shell_is_for_commands_alone(read, tmp_path, monkeypatch):
+    config = read(CPSITE_TOKEN="a-token-of-the-shell")
+    assert "CPSITE_TOKEN" not in config.service_environment()
+    assert "CPSITE_TOKEN" not in config.aws_environment()
+    configuration.remember(config)
+    ran = []
+    monkeypatch.setattr(os, "execve", lambda *call: ran.append(call) or sys.exit(0))
+    umask = os.umask(0o077)
+    try:
+        with pytest.raises(SystemExit):
+            devstack.main(["--state", str(tmp_path), "manage", "send"])
+    finally:
+        os.umask(umask)
+    ((_, arguments, environment),) = ran
+    assert arguments[-1] == "send"
+    assert environment["CPSITE_TOKEN"] == "a-token-of-the-shell"
 
 
 def test_the_callers_aws_account_is_out_of_reach(read):

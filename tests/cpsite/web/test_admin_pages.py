@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.dead_letters.look import Seen
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -175,7 +176,7 @@ def ask_all(client, path: str, method: str = "get") -> list[tuple[str, str]]:
 def test_no_parameter_of_a_list_fails(log_in, path, monkeypatch):
     # The overview is the same for each, and has tests of its own.
     monkeypatch.setattr("cpsite.audit.admin.overview.context", dict)
-    monkeypatch.setattr("cpsite.dead_letters.admin._look", lambda: ([], None, ""))
+    monkeypatch.setattr("cpsite.dead_letters.admin.look", lambda **_: Seen())
     assert ask_all(log_in("superuser"), path) == []
 
 

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         "Send one message to a validator, as a client would, and print the answer. The token comes "
         "from CPSITE_TOKEN in the environment, else it is the first one of API_TOKENS or "
         "API_TOKENS_PARAMETER (see --client). It is never printed. Exit status: 0 when the message "
-        "was accepted and, with --wait, stored; else 1."
+        "was accepted and, with --wait, stored; 2 for a wrong option; else 1."
     )
     requires_system_checks: list[str] = []
 
@@ -80,7 +80,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         root = options["url"].rstrip("/") + "/"
         if not root.startswith(("http://", "https://")):
-            raise CommandError("--url must start with http:// or https://.")
+            raise CommandError("--url must start with http:// or https://.", returncode=2)
         token = _token(options["client"])
         contract = next(each for each in contracts() if each.name == options["contract"])
         data = options["data"].read() if options["data"] else _data(contract, options)
@@ -96,7 +96,7 @@ class Command(BaseCommand):
         answer = _request(url, token, body=f'{{"data": {data}}}')
         self.stdout.write(f"{answer.status} {json.dumps(answer.body)}")
         if answer.status != 202:  # noqa: PLR2004 - Accepted
-            raise CommandError("The message was not accepted.")
+            raise CommandError(f"The message was not accepted.{_hint(answer)}")
         return str(answer.body["message_id"])
 
     def _wait(self, url: str, token: str, seconds: int) -> None:
@@ -133,6 +133,8 @@ def _help_of(field: Kind) -> str:
     return f"a value that begins with - goes after = (default: {default})".replace("%", "%%")
 
 
+#: The variable with the token of a shell.
+_TOKEN: Final = "CPSITE_TOKEN"  # noqa: S105 - a name
 #: Of the options of fields among all options.
 _PREFIX: Final = "field "
 #: What is sent in quotes.
@@ -152,9 +154,17 @@ def _data(contract: Served, options: Mapping[str, Any]) -> str:
     return f"{{{', '.join(f'{json_text.write(name)}: {text}' for name, text in members.items())}}}"
 
 
+def _hint(answer: Answer) -> str:
+    """Say where an unknown token may come from: a shell that was set up for another cpsite."""
+    is_unknown = answer.body.get("code") == "token_unknown"
+    if not (is_unknown and os.environ.get(_TOKEN)):
+        return ""
+    return f" {_TOKEN} is set; without it, or with --client, a token of API_TOKENS is used."
+
+
 def _token(client: str | None) -> str:
     """Return the token to use. Raises CommandError when there is none."""
-    if not client and (token := os.environ.get("CPSITE_TOKEN")):
+    if not client and (token := os.environ.get(_TOKEN)):
         return token
     try:
         text = settings.API_TOKENS
@@ -168,7 +178,9 @@ def _token(client: str | None) -> str:
     if not clients:
         raise CommandError("There is no token: set CPSITE_TOKEN, or API_TOKENS.")
     if client and client not in clients:
-        raise CommandError(f"No token is configured for {client}.")
+        raise CommandError(
+            f"No token is configured for {client}. Known are: {', '.join(clients)}.", returncode=2
+        )
     return clients[client or next(iter(clients))][0]
 
 
