@@ -28,6 +28,11 @@ EMPTY_WHEN_HEALTHY = {
     ("cpsite-overview", "Alerts"): "no alert is pending or firing",
     ("cpsite-validator", "Errors that nobody foresaw"): "no exception has reached Django",
 }
+#: What the overview shows of the queue whether or not there is an uploader.
+KNOWN_WITHOUT_UPLOADER = {
+    ("cpsite-overview", panel)
+    for panel in ("Waiting", "Oldest message", "Dead letters", "On the queue")
+}
 #: Alerts whose expressions have no value at all while all is well, with the reason.
 WITHOUT_VALUE_WHEN_HEALTHY = {
     "ValidatorAbsent": "absent() has a value only when there is none",
@@ -183,6 +188,13 @@ def test_every_expression_has_data_and_alerts_fire_are_told_and_resolve(stack, m
 
     stack.uploader.kill()
     _fires(monitoring, webhook, "UploaderAbsent", but_not="TargetDown")
+    # Its last numbers are stale by now.
+    assert prometheus.query("uploader_messages_total") == []
+    _becomes(lambda: _empty_panels(prometheus) & KNOWN_WITHOUT_UPLOADER, set())
+    visible = 'cpsite:queue_messages{queue="messages",state="visible"} > 0'
+    (depth,) = wait_for(lambda: prometheus.query(visible), "messages that wait")
+    assert depth.value <= len(stack.traffic.answers)
+    wait_for(lambda: prometheus.query("cpsite:oldest_message_age_seconds > 0"), "their age")
     stack.start_uploader()
     _resolves(monitoring, webhook, "UploaderAbsent")
 
