@@ -5,9 +5,10 @@ from typing import NoReturn
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 
+from cpsite.audit.admin import dashboard
 from cpsite.audit.admin.parameters import KnownParameters
 from cpsite.web import admin_login
 
@@ -34,7 +35,15 @@ def no_such_page(_request: HttpRequest, rest: str) -> NoReturn:  # noqa: ARG001 
     raise Http404("There is no such page.")
 
 
+def index(request: HttpRequest) -> HttpResponse:
+    """Show the admin's index with the dashboard, to who may see the audit log."""
+    may_see = request.user.has_perm("audit.view_auditevent")
+    return admin.site.index(request, dashboard.context(request.user) if may_see else {})
+
+
 urlpatterns = [
+    # Before the admin's own index, which this one calls.
+    path("", admin.site.admin_view(index)),
     # Before the admin's own login view, which this one calls.
     path("login/", admin_login.login),
     # Django's way to the page of a row on the site. None of our rows has one.

@@ -27,7 +27,7 @@ _STATES: Final = ("visible", "in_flight", "delayed")
 
 
 def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
-    """Return what the template `admin/audit/dashboard.html` shows to a user."""
+    """Return what the template `admin/audit/dashboard.html` shows to who may see the log."""
     may_see_letters = isinstance(user, PermissionsMixin) and user.has_perm(
         "uploader.view_deadletterentry"
     )

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from cpsite.audit.history import DISCARDED, Status, read_history
+from cpsite.audit.history import Status, read_history
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_what_failed_leads_to_the_dead_letters(admin_client):
 def test_what_was_discarded_is_not_said_to_be_queued(admin_client):
     event(Kind.ACCEPTED)
     event(Kind.FAILED, 1, reason="aws_AccessDenied", attempts=1)
-    event(DISCARDED, 2, reason="test", actor="olga")
+    event(Kind.DISCARDED, 2, reason="test", actor="olga")
     page = text(admin_client)
     assert "olga has discarded it from the dead-letter queue: <code>test</code>" in page
     assert "queued" not in page

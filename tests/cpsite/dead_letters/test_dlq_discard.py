@@ -13,7 +13,6 @@ import uuid
 import pytest
 from django.core.management import CommandError, call_command
 
-from cpsite.audit.history import DISCARDED
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.dead_letters.queue import DeadLetterQueue
 from tests import factories
@@ -72,7 +71,7 @@ def test_a_letter_is_deleted_and_audited(queue, discard, audit, caplog):
     assert out.endswith("Discarded 1, failed to delete 0, not found again 0.\n")
     assert left(queue) == {other}
     event = audit()[-1]
-    assert (event.kind, event.reason, event.actor) == (DISCARDED, "sent_again", SHELL)
+    assert (event.kind, event.reason, event.actor) == (Kind.DISCARDED, "sent_again", SHELL)
     assert (event.message_id, event.client, event.attempts) == (message.message_id, "alice", 5)
     (line,) = [each for each in caplog.records if each.getMessage() == "message_discarded"]
     assert (line.because, line.reason, line.user) == ("sent_again", "aws_X", SHELL)

@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import OperationalError
 
-from cpsite.audit.history import DISCARDED
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.dead_letters import letter_page
 from cpsite.dead_letters.queue import DeadLetterQueue
@@ -213,7 +212,7 @@ def test_a_discard_is_confirmed_and_audited(log_in, message, bury, audit, caplog
     assert foreign not in in_the_queue()
     assert len(in_the_queue()) == 1
     event = audit()[-1]
-    assert (event.kind, event.reason, event.message_id) == (DISCARDED, "foreign", None)
+    assert (event.kind, event.reason, event.message_id) == (Kind.DISCARDED, "foreign", None)
     assert (event.actor, event.source_ip) == ("Operators", "192.0.2.9")
     (line,) = [each for each in caplog.records if each.getMessage() == "discard_requested"]
     assert (line.user, line.letters) == ("Operators", 1)
@@ -280,7 +279,7 @@ def test_what_cannot_be_deleted_stays_and_is_reported(log_in, message, audit, mo
     answer = log_in("Operators").post(PAGE, form, follow=True)
     assert "1 could not be deleted (SendUnconfirmed)" in text_of(answer)
     assert in_the_queue() == {sqs_message_id}
-    assert DISCARDED not in [event.kind for event in audit()]
+    assert Kind.DISCARDED not in [event.kind for event in audit()]
 
 
 def test_without_sqs_a_discard_says_so(log_in, settings, queue):
