@@ -84,9 +84,9 @@ def test_page_audit(page, site, log_in, keep):
     site.post(factories.fields(), token="nobodys")
     _stored(site)
     log_in(page)
+    page.set_viewport_size({"width": 1280, "height": 960})
     page.goto("/admin/audit/auditevent/")
     page.get_by_role("heading", name="The last 24 hours").wait_for()
-    page.set_viewport_size({"width": 1280, "height": 960})
     keep("page-audit.png", height=960)
 
 
