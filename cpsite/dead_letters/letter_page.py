@@ -83,5 +83,6 @@ def _content(letter: DeadLetter, reader: Person) -> dict[str, Any]:
     return {
         "text": printable(preview),
         "bytes": len(letter.payload),
+        "shown": PREVIEW_BYTES,
         "is_cut": len(letter.payload) > PREVIEW_BYTES,
     }

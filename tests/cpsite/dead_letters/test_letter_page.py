@@ -190,7 +190,7 @@ def test_content_is_a_text_and_bounded(log_in, bury):
     assert "&lt;script&gt;\\u202e\\x85xxx" in text
     assert "<script>\u202e" not in text
     assert "last words" not in text
-    assert "The first 4,096 of 10023 bytes" in text
+    assert "The first 4096 of 10023 bytes" in text
 
 
 # --- Discard ---------------------------------------------------------------------------------

@@ -151,8 +151,8 @@ class Command(BaseCommand):
             self._send_back(redrive, queue)
         if selection.left_undecodable:
             self.stdout.write(
-                f"{selection.left_undecodable} of those left cannot be decoded: sent back, they "
-                "would fail again. --undecodable sends them, too; `dlq discard` deletes them."
+                f"{selection.left_undecodable} of those left cannot be decoded and would fail "
+                "again. --undecodable sends them, too; `dlq discard` deletes them."
             )
         if not stop.is_requested():
             _demand_success(redrive.counts)
