@@ -1,17 +1,17 @@
 """The page of one dead letter: what it is, what happened to it and, for some, its content."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db import Error as DatabaseFailure
 from django.http import HttpRequest
-from django.utils.http import urlencode
 
 from cpsite.audit.access import Access, record_access
 from cpsite.audit.admin.display import badge
 from cpsite.audit.history import read_history
-from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.models import AuditEvent
 from cpsite.dead_letters.accounting import Person
-from cpsite.dead_letters.letter import UNDECODABLE, DeadLetter, Selection, printable
+from cpsite.dead_letters.letter import DeadLetter, Selection, printable
 from cpsite.dead_letters.look import look
 from cpsite.moments import readable, span
 
@@ -47,17 +47,16 @@ def context(request: HttpRequest, letter_id: str, *, reader: Person | None) -> d
 
 
 def _events(letter: DeadLetter) -> dict[str, Any]:
-    """Return the letter's events; of a foreign one, where to look for those of its kind."""
-    if letter.message_id is None:
-        # The audit log does not hold SQS's id, so events of other foreign letters are among them.
-        since = f"{letter.sent_at:%Y-%m-%dT%H:%M:%S}"
-        query = {"kind__exact": Kind.FAILED.value, "reason": UNDECODABLE, "from": since}
-        return {"foreign_events": urlencode(query)}
+    """Return the letter's events; those of a foreign one are found by SQS's id."""
+    events: Sequence[AuditEvent] = ()
     try:
-        history = read_history(letter.message_id)
+        if letter.message_id is None:
+            of_letter = AuditEvent.objects.filter(sqs_message_id=letter.sqs_message_id)
+            events = list(of_letter.order_by("occurred_at", "id"))
+        elif history := read_history(letter.message_id):
+            events = history.events
     except DatabaseFailure as exc:
         return {"events_failure": type(exc).__name__}
-    events = history.events if history else ()
     return {"events": [_row(event, events[0]) for event in events]}
 
 

@@ -70,7 +70,8 @@ def _letter(site):
 
 
 def _kinds(page):
-    return {text.split()[-1] for text in page.locator("#result_list .field-what").all_inner_texts()}
+    badges = page.locator("#result_list .field-kind_badge")
+    return {text.split()[-1] for text in badges.all_inner_texts()}
 
 
 def test_a_message_is_found_from_refusal_to_object(page, site, log_in, is_fine, picture, a_day):
@@ -92,7 +93,8 @@ def test_a_message_is_found_from_refusal_to_object(page, site, log_in, is_fine, 
     assert _kinds(page) == {"refused"}
     page.locator("#changelist-filter").get_by_role("link", name="token_unknown").click()
     page.wait_for_url(re.compile("reason=token_unknown"))
-    assert set(page.locator("#result_list .field-reason").all_inner_texts()) == {"token_unknown"}
+    reasons = page.locator("#result_list .field-reason_link")
+    assert set(reasons.all_inner_texts()) == {"token_unknown"}
     assert "since=1h" in page.url
     is_fine(page)
 

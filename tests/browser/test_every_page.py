@@ -106,6 +106,8 @@ API = {
 }
 PAGES_OF_THE_ADMIN = {
     "index": Shown("/admin/", "Dead letters"),
+    "clients": Shown(f"{EVENTS}clients/", long_names.CLIENT),
+    "client": Shown(f"{EVENTS}clients/{long_names.CLIENT}/", "Newest events"),
     "events": Shown(EVENTS, long_names.CLIENT),
     "events-failed": Shown(f"{EVENTS}?kind__exact=failed", long_names.CLIENT),
     "events-none": Shown(f"{EVENTS}?kind__exact=refused&since=1h", "No event fits"),

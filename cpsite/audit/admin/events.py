@@ -74,7 +74,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         "address",
         "reason_link",
         "request_id",
-        "sqs_message_id",
+        "letter",
         "object_link",
         "sha256",
         "accepted",
@@ -142,6 +142,14 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     @admin.display(description="Address")
     def address(self, event: AuditEvent) -> str | SafeString:
         return address_link(event.source_ip)
+
+    @admin.display(description="SQS's message id")
+    def letter(self, event: AuditEvent) -> str | SafeString:
+        """Show SQS's id of a foreign body, as a link to it if it is a dead letter still."""
+        if not event.sqs_message_id:
+            return EMPTY
+        url = reverse("admin:uploader_deadletterentry_letter", args=[event.sqs_message_id])
+        return format_html('<a class="audit-id" href="{}">{}</a>', url, event.sqs_message_id)
 
     @admin.display(description="Duration")
     def duration(self, event: AuditEvent) -> str:
