@@ -114,7 +114,7 @@ def test_a_message_is_found_from_refusal_to_object(page, site, log_in, is_fine, 
     link = page.get_by_role("link", name=re.compile(r"\.json$"))
     stored = page.request.get(link.get_attribute("href"))
     assert json.loads(stored.body())["data"] == factories.fields()
-    rows.first.get_by_role("link").click()
+    rows.first.get_by_role("link").first.click()
     page.get_by_text("View audit event").wait_for()
     is_fine(page)
 
@@ -130,7 +130,7 @@ def test_what_is_not_stored_is_listed(page, log_in, is_fine, picture, a_day):
     page.get_by_role("link", name="For more than 1 hour").click()
     page.wait_for_url(re.compile("older=3600"))
     assert page.locator("table tbody tr").count() <= 4
-    page.locator("table tbody tr").first.get_by_role("link").click()
+    page.locator("table tbody tr").first.get_by_role("link").first.click()
     page.get_by_text("no event says that it is stored").or_(
         page.get_by_text("The last attempt to store it failed")
     ).wait_for()
