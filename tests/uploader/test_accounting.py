@@ -121,7 +121,7 @@ def test_a_failed_message(recorded, caplog, is_foreign):
         "kind": "failed",
         "reason": "r" * 64,  # as much as the column holds
         "attempts": 3,
-        **({} if is_foreign else of_message),
+        **({"sqs_message_id": "m-1"} if is_foreign else of_message),
     }
     fields = {
         "message_id": None if is_foreign else ID,

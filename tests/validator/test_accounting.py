@@ -68,6 +68,7 @@ def test_a_refused_request(recorded, caplog):
     }
     fields = {
         "reason": "token_unknown",
+        "fields_at_fault": None,
         "client": None,
         "source_ip": "192.0.2.7",
         "duration_ms": 12,
@@ -101,9 +102,9 @@ def test_a_broken_contract_has_the_first_errors_code(recorded):
     broken = metrics.contract_errors_total.labels("blank")._value
     before = count("contract_broken"), broken.get()
     errors = {"data": {"field1": [ErrorDetail("private", code="blank")]}}
-    accounting.refused(ValidationError(errors), **REFUSED)
+    accounting.refused(ValidationError(errors), **REFUSED, fields_at_fault="data.field1")
     (event,) = recorded
-    assert event.reason == "contract_blank"
+    assert (event.reason, event.fields_at_fault) == ("contract_blank", "data.field1")
     assert (count("contract_broken"), broken.get()) == (before[0] + 1, before[1] + 1)
 
 

@@ -133,8 +133,6 @@ def _help_of(field: Kind) -> str:
     return f"a value that begins with - goes after = (default: {default})".replace("%", "%%")
 
 
-#: The variable with the token of a shell.
-_TOKEN: Final = "CPSITE_TOKEN"  # noqa: S105 - a name
 #: Of the options of fields among all options.
 _PREFIX: Final = "field "
 #: What is sent in quotes.
@@ -157,14 +155,14 @@ def _data(contract: Served, options: Mapping[str, Any]) -> str:
 def _hint(answer: Answer) -> str:
     """Say where an unknown token may come from: a shell that was set up for another cpsite."""
     is_unknown = answer.body.get("code") == "token_unknown"
-    if not (is_unknown and os.environ.get(_TOKEN)):
+    if not (is_unknown and os.environ.get("CPSITE_TOKEN")):
         return ""
-    return f" {_TOKEN} is set; without it, or with --client, a token of API_TOKENS is used."
+    return " CPSITE_TOKEN is set; without it, or with --client, a token of API_TOKENS is used."
 
 
 def _token(client: str | None) -> str:
     """Return the token to use. Raises CommandError when there is none."""
-    if not client and (token := os.environ.get(_TOKEN)):
+    if not client and (token := os.environ.get("CPSITE_TOKEN")):
         return token
     try:
         text = settings.API_TOKENS
