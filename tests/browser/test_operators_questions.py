@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import factories
+from tests.browser.conftest import ADMIN
 from tests.end_to_end.conftest import Services
 from tests.waiting import wait_for
 
@@ -26,6 +27,31 @@ def _refused(site: Services, token: str, **data: str) -> str:
         urllib.request.urlopen(request, timeout=30)
     caught.value.read()
     return str(caught.value.headers["X-Request-ID"])
+
+
+def test_who_redrove_what(
+    page: Page, site: Services, log_in: Callable[[Page], None], is_accessible: Callable[..., None]
+) -> None:
+    message = factories.message()
+    site.queue.client.send_message(
+        QueueUrl=site.queue.dlq_url, MessageBody=factories.kombu_envelope(message.encode())
+    )
+    log_in(page)
+    page.goto("/admin/")
+    page.locator("nav").get_by_role("link", name="Dead letters").click()
+    page.locator("input[name=letter]").check()
+    page.get_by_role("button", name="Send the ticked ones back").click()
+    expect(page.get_by_text("1 sent back to the queue")).to_be_visible()
+    wait_for(lambda: ("redriven", str(message.message_id)) in site.audit(), "the audit log")
+    page.goto("/admin/")
+    page.get_by_role("link", name="All events").click()
+    page.locator("#changelist-filter").get_by_role("link", name="Redriven").click()
+    row = page.locator("#result_list tbody tr")
+    expect(row).to_have_count(1)
+    expect(row.get_by_role("link", name=str(message.message_id))).to_be_visible()
+    row.get_by_role("link", name=ADMIN[0]).click()
+    expect(page.locator("#result_list .audit-badge").first).to_have_text("↻ redriven")
+    is_accessible(page)
 
 
 def test_why_was_this_request_refused(

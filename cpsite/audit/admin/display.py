@@ -93,3 +93,10 @@ def address_link(address: str | None) -> str | SafeString:
     if not address:
         return EMPTY
     return format_html('<a class="audit-address" href="{}">{}</a>', events_url(q=address), address)
+
+
+def actor_link(actor: str | None) -> str | SafeString:
+    """Return who has redriven, discarded or read as a link to all that they have done."""
+    if not actor:
+        return EMPTY
+    return format_html('<a class="audit-name" href="{}">{}</a>', events_url(q=actor), actor)

@@ -29,6 +29,7 @@ from cpsite.audit.admin import (
 )
 from cpsite.audit.admin.display import (
     EMPTY,
+    actor_link,
     address_link,
     ago,
     badge,
@@ -51,7 +52,7 @@ from cpsite.web.client_address import source_ip
 @admin.register(AuditEvent)
 class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     further_parameters = ("message_id",)
-    list_display = ("age", "kind_badge", "reason_link", "client_link", "message", "address")
+    list_display = ("age", "kind_badge", "reason_link", "client_link", "message", "who")
     list_display_links = ("age",)
     list_filter = ("kind", TimeFilter, ClientFilter, ContractFilter, ReasonFilter)
     search_help_text = search.HELP
@@ -80,7 +81,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         "accepted",
         "attempts",
         "duration",
-        "actor",
+        "actor_link",
         "row_count",
         "timeline",
     )
@@ -138,6 +139,19 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     @admin.display(description="Message")
     def message(self, event: AuditEvent) -> str | SafeString:
         return message_link(event.message_id)
+
+    @admin.display(description="Actor, address")
+    def who(self, event: AuditEvent) -> str | SafeString:
+        """Show who has done it, where a person has, and the address that it came from."""
+        address = address_link(event.source_ip)
+        if not event.actor:
+            return address
+        actor = actor_link(event.actor)
+        return format_html("{} {}", actor, address) if event.source_ip else actor
+
+    @admin.display(description="Actor")
+    def actor_link(self, event: AuditEvent) -> str | SafeString:
+        return actor_link(event.actor)
 
     @admin.display(description="Address")
     def address(self, event: AuditEvent) -> str | SafeString:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin.display import address_link, badge, client_link, reason_link
+from cpsite.audit.admin.display import actor_link, address_link, badge, client_link, reason_link
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent
 from cpsite.moments import readable, span
@@ -42,6 +42,7 @@ def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
         "what": badge(event.kind),
         "reason": reason_link(event.reason, event.fields_at_fault),
         "address": address_link(event.source_ip),
+        "actor": actor_link(event.actor),
     }
 
 

@@ -101,6 +101,7 @@ def test_a_row_links_to_what_it_names(admin_client):
     page = admin_client.get(LIST).content.decode()
     assert f'href="{LIST}clients/Alice/"' in page
     assert f'href="{LIST}?q=203.0.113.7"' in page
+    assert f'href="{LIST}?q=operator">operator</a>' in page
     assert f'href="{LIST}?reason=token_unknown"' in page
     assert f'href="{LIST}message/{ONE}/"' in page
     assert 'title="2026-11-26 23:59:59.000 UTC"' in page
