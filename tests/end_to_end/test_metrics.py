@@ -132,7 +132,11 @@ def reports(services, **wanted):
 
 def test_without_an_uploader_the_validator_says_what_waits_and_since_when(services):
     validator = services.validator(WEB_CONCURRENCY="2")
-    assert reports(services, messages=0, dead_letters=0)[OLDEST] == 0
+    reports(services, messages=0, dead_letters=0)
+    wait_for(
+        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST) == 0,
+        "an age without messages",
+    )
     for number in range(3):
         assert services.post(factories.fields(field1=str(number)))[0] == 202
     services.queue.client.send_message(QueueUrl=services.queue.dlq_url, MessageBody="x")

@@ -195,12 +195,14 @@ def test_a_second_signal_quits_at_once_and_loses_nothing(services, aws_endpoint)
     s3 = f"http://127.0.0.1:{hanging.getsockname()[1]}"
     services.queue.send(factories.kombu_envelope(factories.message().encode()))
     uploader = services.uploader(AWS_ENDPOINT_URL_S3=s3)
-    wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
+    hanging.settimeout(60)
+    write, _ = hanging.accept()  # the message is in flight in the uploader, not only in SQS
     uploader.signal(signal.SIGTERM)
     wait_for(lambda: b"second signal quits" in uploader.log.read_bytes(), "the first signal")
     uploader.signal(signal.SIGTERM)
     assert uploader.wait() == 128 + signal.SIGTERM
     assert services.queue.count() == {"visible": 0, "in_flight": 1}
+    write.close()
     hanging.close()
 
 
@@ -212,8 +214,10 @@ def test_a_stop_while_s3_hangs_ends_in_its_time_and_loses_nothing(services):
     uploader = services.uploader(
         AWS_ENDPOINT_URL_S3=s3, UPLOADER_STOP_SECONDS="4", S3_TIMEOUT_SECONDS="14"
     )
-    wait_for(lambda: services.queue.count()["in_flight"] == 1, "the receive")
+    hanging.settimeout(60)
+    write, _ = hanging.accept()  # the message is in flight in the uploader, not only in SQS
     assert uploader.stop() == 0
+    write.close()
     hanging.close()
     assert [
         line["in_flight"] for line in uploader.lines() if line["event"].startswith("stop_")
