@@ -47,7 +47,10 @@ def message_of(term: str) -> UUID | None:
 
 def _selection(term: str) -> dict[str, Any] | None:
     """Return the filter of the first thing that the term may be and that has any events."""
-    for selection in _selections(term) if term else ():
+    # No value of the log has other characters, and PostgreSQL fails on some of them.
+    if not term or not term.isprintable():
+        return None
+    for selection in _selections(term):
         column = next(iter(selection)).partition("__")[0]
         # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
         order = dict.fromkeys((column, "occurred_at", "id"))

@@ -71,6 +71,8 @@ def kinds(term):
         ("AB-12", ["failed"]),
         ("nothing of the kind", []),
         ("%", []),
+        ("ali\0ce", []),
+        ("ali\ud800ce", []),
     ],
 )
 def test_a_term_finds(term, expected):
