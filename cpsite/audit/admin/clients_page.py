@@ -71,7 +71,6 @@ def _context(after: str, now: datetime) -> dict[str, Any]:
         "next": names[-1] if len(names) == LIMIT else "",
         "is_continued": bool(after),
         "limit": EVENTS_OF_MANY,
-        "now": now,
     }
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from cpsite.audit.admin import overview
 from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
+from cpsite.audit.unstored import Waiting
 from cpsite.moments import span
 from cpsite.observability.queue_depth import (
     DEAD_LETTERS,
@@ -23,7 +24,6 @@ from cpsite.observability.queue_depth import (
 CACHE_SECONDS: Final = 10
 _CACHE_KEY: Final = "audit-queues"
 _TITLES: Final = {MESSAGES: "Queue", DEAD_LETTERS: "Dead-letter queue"}
-_STATES: Final = ("visible", "in_flight", "delayed")
 
 
 def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
@@ -32,22 +32,29 @@ def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
         "uploader.view_deadletterentry"
     )
     queues = _queues()
+    figures = overview.context()
     return {
-        **overview.context(),
+        **figures,
         "events_url": reverse("admin:audit_auditevent_changelist"),
         "may_see_letters": may_see_letters,
-        "oldest": _oldest(),
+        "oldest": _oldest(figures["overview"].waiting),
         "queues": [queues[name] for name in (MESSAGES, DEAD_LETTERS) if name in queues],
     }
 
 
-def _oldest() -> str:
-    """Say for how long the oldest message waits, by the audit log; empty if none does."""
+def _oldest(waiting: Waiting) -> str:
+    """Say for how long the oldest message waits, by the audit log; empty if none does.
+
+    `oldest_waiting` leaves out what is retried while later messages are stored: `waiting` has it.
+    """
     now = timezone.now()
+    moments = [message.accepted_at for message in waiting.messages]
     try:
-        oldest = oldest_waiting(now)
+        moments.append(oldest_waiting(now))
     except OldestUnknown:
-        return "unknown: too many were stored meanwhile"
+        if not moments:
+            return "unknown: too many were stored meanwhile"
+    oldest = min(filter(None, moments), default=None)
     return span(now - oldest) if oldest else ""
 
 
@@ -67,12 +74,8 @@ def _queues() -> dict[str, dict[str, Any]]:
 
 
 def _row(name: str, url: str) -> dict[str, Any]:
-    depths = _sampler().depths(name, url)
-    return {
-        "name": name,
-        "title": _TITLES[name],
-        "depths": [_number(depths[state]) for state in _STATES],
-    }
+    depths = _sampler().depths(name, url)  # visible, in flight, delayed
+    return {"name": name, "title": _TITLES[name], "depths": list(map(_number, depths.values()))}
 
 
 def _number(depth: float) -> str:

@@ -99,4 +99,4 @@ def actor_link(actor: str | None) -> str | SafeString:
     """Return who has redriven, discarded or read as a link to all that they have done."""
     if not actor:
         return EMPTY
-    return format_html('<a class="audit-name" href="{}">{}</a>', events_url(q=actor), actor)
+    return format_html('<a class="audit-name" href="{}">{}</a>', events_url(actor=actor), actor)

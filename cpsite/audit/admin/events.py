@@ -51,7 +51,7 @@ from cpsite.web.client_address import source_ip
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
-    further_parameters = ("message_id",)
+    further_parameters = ("message_id", "actor")
     list_display = ("age", "kind_badge", "reason_link", "client_link", "message", "who")
     list_display_links = ("age",)
     list_filter = ("kind", TimeFilter, ClientFilter, ContractFilter, ReasonFilter)

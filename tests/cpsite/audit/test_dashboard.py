@@ -75,6 +75,19 @@ def test_it_says_what_is_stuck_and_since_when(admin_client, queue):
     assert "Dead-letter queue</a></th>" in page
 
 
+def test_a_message_that_is_retried_while_later_ones_are_stored_waits(admin_client):
+    now = timezone.now()
+    for minutes, stored in ((30, False), (20, True)):
+        accepted_at, message_id = now - timedelta(minutes=minutes), uuid.uuid4()
+        about = {"message_id": message_id, "accepted_at": accepted_at}
+        AuditEvent.objects.create(kind=Kind.ACCEPTED, occurred_at=accepted_at, **about)
+        if stored:
+            later = accepted_at + timedelta(seconds=1)
+            AuditEvent.objects.create(kind=Kind.STORED, occurred_at=later, **about)
+    page = " ".join(admin_client.get(FRAGMENT).content.decode().split())
+    assert "The oldest message waits for 30 min" in page
+
+
 def test_a_queue_that_does_not_answer_is_unknown(admin_client, settings):
     settings.SQS_QUEUE_URL = "http://127.0.0.1:9/000000000000/q"
     page = admin_client.get(FRAGMENT).content.decode()

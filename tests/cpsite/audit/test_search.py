@@ -103,7 +103,7 @@ def test_a_row_links_to_what_it_names(admin_client):
     page = admin_client.get(LIST).content.decode()
     assert f'href="{LIST}clients/Alice/"' in page
     assert f'href="{LIST}?q=203.0.113.7"' in page
-    assert f'href="{LIST}?q=operator">operator</a>' in page
+    assert f'href="{LIST}?actor=operator">operator</a>' in page
     assert f'href="{LIST}?reason=token_unknown"' in page
     assert f'href="{LIST}message/{ONE}/"' in page
     assert 'title="2026-11-26 23:59:59.000 UTC"' in page
@@ -114,6 +114,13 @@ def test_a_link_of_an_address_and_of_a_reason_finds_its_events(admin_client):
         page = admin_client.get(f"{LIST}?{query}").content.decode()
         assert page.count("audit-badge audit-refused") == number
         assert "audit-badge audit-stored" not in page
+
+
+def test_an_actor_is_no_client_of_the_same_name(admin_client):
+    AuditEvent.objects.create(kind=Kind.STORED, client="operator")
+    page = admin_client.get(f"{LIST}?actor=operator").content.decode()
+    assert "audit-badge audit-read" in page
+    assert "audit-badge audit-stored" not in page
 
 
 def test_an_event_says_which_field_and_which_request(admin_client):
