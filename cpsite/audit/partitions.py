@@ -79,11 +79,11 @@ def read_partitions() -> list[Partition]:
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def _partition(name: str, bounds: str, estimate: float) -> Partition:
-    match = _BOUNDS.fullmatch(bounds)
+def _partition(name: str, text: str, estimate: float) -> Partition:
+    match = _BOUNDS.fullmatch(text)
     if match is None:
-        raise ValueError(f"{name} is no partition by time: {bounds}")
-    start, end = (_moment(text) if text else None for text in match.groups())
+        raise ValueError(f"{name} is no partition by time: {text}")
+    start, end = (_moment(each) if each else None for each in match.groups())
     return Partition(name, start, end, int(estimate))
 
 
@@ -144,8 +144,7 @@ def _add_days(start: datetime, end: datetime) -> int:
     run(f"ALTER TABLE {TABLE} DETACH PARTITION {LATER}")
     number = (end - start) // DAY
     for day in (start + index * DAY for index in range(number)):
-        bounds = _bounds(day, day + DAY)
-        run(f"CREATE TABLE {_name_of(day)} PARTITION OF {TABLE} {bounds}")
+        run(f"CREATE TABLE {name_of(day)} PARTITION OF {TABLE} {bounds(day, day + DAY)}")
     attach(LATER, end, None)
     return number
 
@@ -190,7 +189,7 @@ def _constraint_of(end: datetime) -> str:
 
 def _replace_later(start: datetime) -> None:
     """Make a partition of its own of LATER, which was closed, and NEXT the new LATER."""
-    closed, name = _closed_at(LATER), _name_of(start)
+    closed, name = _closed_at(LATER), name_of(start)
     if closed is None:
         raise ValueError(f"{LATER} is not closed")
     run(f"ALTER TABLE {TABLE} DETACH PARTITION {LATER}")
@@ -213,7 +212,7 @@ def attach_next(start: datetime) -> None:
 
 
 def attach(table: str, start: datetime | None, end: datetime | None) -> None:
-    run(f"ALTER TABLE {TABLE} ATTACH PARTITION {table} {_bounds(start, end)}")
+    run(f"ALTER TABLE {TABLE} ATTACH PARTITION {table} {bounds(start, end)}")
 
 
 def expired(before: datetime) -> list[Partition]:
@@ -243,7 +242,7 @@ def _drop(partition: Partition) -> None:
         run(f"TRUNCATE {EARLIER}")
         return
     run(f"DROP TABLE {EARLIER}, {partition.name}")
-    run(f"CREATE TABLE {EARLIER} PARTITION OF {TABLE} {_bounds(None, partition.end)}")
+    run(f"CREATE TABLE {EARLIER} PARTITION OF {TABLE} {bounds(None, partition.end)}")
 
 
 @contextmanager
@@ -290,13 +289,13 @@ def _has_events(table: str, *, before: datetime | None = None) -> bool:
     return bool(_rows(f"SELECT EXISTS (SELECT FROM {table} {where})")[0][0])  # noqa: S608
 
 
-def _bounds(start: datetime | None, end: datetime | None) -> str:
+def bounds(start: datetime | None, end: datetime | None) -> str:
     first = f"'{start}'" if start else "MINVALUE"
     last = f"'{end}'" if end else "MAXVALUE"
     return f"FOR VALUES FROM ({first}) TO ({last})"
 
 
-def _name_of(day: datetime) -> str:
+def name_of(day: datetime) -> str:
     return f"{TABLE}_{day:%Y%m%d}"
 
 
