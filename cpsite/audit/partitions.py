@@ -3,16 +3,17 @@
 They follow each other without a gap, so that no event is refused, whatever time it claims:
 
     audit_auditevent_earlier    what is from before the first day
-    audit_auditevent_20261126   a day in UTC, or several where nobody has made days in time
+    audit_auditevent_20261126   a day in UTC, or a week from then on where days have few events
     audit_auditevent_later      what is from after the last day
 
 What locks the table takes milliseconds. Where it would wait for longer than LOCK_SECONDS it gives
 up, so that writers and readers go on, and tries again.
 """
 
+import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,10 @@ DAY: Final = timedelta(days=1)
 #: Days that are made in advance, today's included, and the least number without which more are.
 DAYS_AHEAD: Final = 7
 LEAST_AHEAD: Final = 3
+#: A table of many partitions takes long to plan for: 15 ms of CPU for a hundred. So where days have
+#: fewer events than this, partitions are of a week.
+FEW_A_DAY: Final = 1_000_000
+WEEK: Final = 7 * DAY
 #: Seconds that a change waits for a lock; whoever comes meanwhile waits behind it. Longer than
 #: PostgreSQL takes to cancel an autovacuum that is in the way (deadlock_timeout, 1 s).
 LOCK_SECONDS: Final = 2
@@ -127,26 +132,36 @@ def _start_of(later: Partition) -> datetime:
 
 def _make_days(today: datetime, tries: int) -> int:
     """Make days up to DAYS_AHEAD, or one partition of what LATER holds. Return how many."""
-    later = read_partitions()[-1]
-    start, end = _start_of(later), today + DAYS_AHEAD * DAY
-    if _closed_at(LATER) is None and not _has_events(LATER, before=end):
+    start, length = _start_of(read_partitions()[-1]), _length(today)
+    number = math.ceil((today + DAYS_AHEAD * DAY - start) / length)
+    starts = [start + index * length for index in range(number)]
+    if _closed_at(LATER) is None and not _has_events(LATER, before=starts[-1] + length):
         try:
-            return briefly(lambda: _add_days(start, end), tries)
+            briefly(lambda: _add(starts, length), tries)
         except IntegrityError:
             pass  # one of these days has got an event meanwhile
+        else:
+            return number
     close(LATER, at=max(start + DAY, today + 2 * DAY), tries=tries)
     briefly(lambda: _replace_later(start), tries)
     return 1
 
 
-def _add_days(start: datetime, end: datetime) -> int:
-    """Make each day from `start` to `end`. LATER, which has no event of them, begins at `end`."""
+def _length(today: datetime) -> timedelta:
+    """Return how long new partitions are, by how many events a day the last full one has."""
+    for each in reversed(read_partitions()):
+        if each.start and each.end and each.end <= today:
+            is_few = count_events(each) / ((each.end - each.start) / DAY) < FEW_A_DAY
+            return WEEK if is_few else DAY
+    return DAY
+
+
+def _add(starts: Sequence[datetime], length: timedelta) -> None:
+    """Make partitions, one after the other, of times of which LATER has no event."""
     run(f"ALTER TABLE {TABLE} DETACH PARTITION {LATER}")
-    number = (end - start) // DAY
-    for day in (start + index * DAY for index in range(number)):
-        run(f"CREATE TABLE {name_of(day)} PARTITION OF {TABLE} {bounds(day, day + DAY)}")
-    attach(LATER, end, None)
-    return number
+    for start in starts:
+        run(f"CREATE TABLE {name_of(start)} PARTITION OF {TABLE} {bounds(start, start + length)}")
+    attach(LATER, starts[-1] + length, None)
 
 
 def close(table: str, *, at: datetime, tries: int = TRIES) -> datetime:
@@ -224,12 +239,13 @@ def expired(before: datetime) -> list[Partition]:
 def end_of_rows(before: datetime) -> datetime | None:
     """Return up to which time events from before `before` are deleted one by one; None if none are.
 
-    Whole partitions are dropped. So that is what EARLIER holds, and without partitions everything.
+    Whole partitions are dropped. A day stays until it is over; of a longer time, rows are deleted.
     """
-    earlier = next(iter(read_partitions()), None)
-    if earlier is None or earlier.end is None:
-        return before
-    return before if before < earlier.end else None
+    for each in read_partitions():
+        if each.end is None or before < each.end:
+            is_day = each.start and each.end and each.end - each.start <= DAY
+            return None if is_day or before == each.start else before
+    return before
 
 
 def drop(partition: Partition) -> None:

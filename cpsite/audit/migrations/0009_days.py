@@ -29,6 +29,9 @@ NEW = {
     "audit_time": "btree (occurred_at, id)",
     "audit_id": "brin (id)",
     "audit_message_time": "btree (message_id) WHERE message_id IS NOT NULL",
+    # What is rare of a client: it has thousands of accepted and stored messages for each of these.
+    "audit_client_kind": "btree (client, kind, occurred_at, id) "
+    "WHERE kind <> ALL (ARRAY['accepted', 'stored']::varchar[])",
     "audit_reason_time": "btree (reason, occurred_at, id) WHERE reason <> ''",
 }
 #: An event that is written again with the same id and time, because the answer to a COMMIT was

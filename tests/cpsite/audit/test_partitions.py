@@ -20,6 +20,11 @@ pytestmark = [
 TODAY = partitions.midnight(datetime.now(UTC))
 
 
+@pytest.fixture(autouse=True)
+def _many_events_a_day(monkeypatch):
+    monkeypatch.setattr(partitions, "FEW_A_DAY", 0)
+
+
 def write(*moments):
     for moment in moments:
         AuditEvent.objects.create(kind=Kind.STORED, occurred_at=moment)
@@ -135,10 +140,32 @@ def test_partitions_are_dropped_when_all_of_them_is_old():
     assert places()[EARLIER] == 2
 
 
-def test_only_what_is_before_the_first_day_is_deleted_by_rows():
+def test_where_days_have_few_events_partitions_are_of_a_week(monkeypatch):
+    monkeypatch.setattr(partitions, "FEW_A_DAY", 2)
+    write(TODAY + 4 * DAY)
+    assert partitions.ensure_ahead(TODAY + 5 * DAY) == 1
+    assert_without_a_gap()
+    assert partitions.read_partitions()[-1].start == TODAY + 14 * DAY
+    write(*(TODAY + n * DAY for n in (7, 10, 13, 14)))
+    assert places() == {name_of(TODAY + 4 * DAY): 1, name_of(TODAY + 7 * DAY): 3, LATER: 1}
+
+
+def test_they_are_of_a_day_again_when_there_are_more(monkeypatch):
+    monkeypatch.setattr(partitions, "FEW_A_DAY", 2)
+    partitions.ensure_ahead(TODAY + 5 * DAY)
+    write(*(TODAY + n * DAY for n in range(7, 14) for _ in range(2)))
+    assert partitions.ensure_ahead(TODAY + 14 * DAY) == DAYS_AHEAD
+    assert_without_a_gap()
+
+
+def test_rows_are_deleted_where_partitions_are_longer_than_a_day(monkeypatch):
     assert partitions.end_of_rows(TODAY - DAY) == TODAY - DAY
     assert partitions.end_of_rows(TODAY) is None
-    assert partitions.end_of_rows(TODAY + DAY) is None
+    assert partitions.end_of_rows(TODAY + 1.5 * DAY) is None
+    monkeypatch.setattr(partitions, "FEW_A_DAY", 2)
+    partitions.ensure_ahead(TODAY + 5 * DAY)
+    assert partitions.end_of_rows(TODAY + 7 * DAY) is None
+    assert partitions.end_of_rows(TODAY + 8 * DAY) == TODAY + 8 * DAY
 
 
 def test_statistics_say_how_many_events_there_are():

@@ -68,6 +68,7 @@ needs_partitions = pytest.mark.skipif(
 @pytest.fixture
 def days_later(monkeypatch):
     """Let some days have passed. Returns midnight of the first of them, when they began."""
+    monkeypatch.setattr(partitions, "FEW_A_DAY", 0)
     first = partitions.midnight(datetime.now(UTC))
     now = first + timedelta(days=5, hours=12)
     monkeypatch.setattr(timezone, "now", lambda: now)
