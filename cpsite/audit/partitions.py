@@ -31,8 +31,8 @@ DAY: Final = timedelta(days=1)
 #: Days that are made in advance, today's included, and the least number without which more are.
 DAYS_AHEAD: Final = 7
 LEAST_AHEAD: Final = 3
-#: A table of many partitions takes long to plan for: 15 ms of CPU for a hundred. So where days have
-#: fewer events than this, partitions are of a week.
+#: A query of many partitions takes long to plan, some 10 ms of CPU for a hundred. So where days
+#: have fewer events than this, partitions are of a week.
 FEW_A_DAY: Final = 1_000_000
 WEEK: Final = 7 * DAY
 #: Seconds that a change waits for a lock; whoever comes meanwhile waits behind it. Longer than
