@@ -104,6 +104,9 @@ MIDDLEWARE = [
     "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
+if SERVES_API:
+    # Before all others: what it answers, which is most of the load, goes through none of them.
+    MIDDLEWARE.insert(0, "validator.message_middleware.MessageMiddleware")
 if not SERVES_ADMIN:
     MIDDLEWARE = [name for name in MIDDLEWARE if "middleware.Admin" not in name]
 
