@@ -348,7 +348,6 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
-    "NUM_PROXIES": TRUSTED_PROXIES,
     # No `?format=`: it would do the same as the Accept header.
     "URL_FORMAT_OVERRIDE": None,
     # OPTIONS would describe the contract to unauthenticated callers.
