@@ -104,7 +104,7 @@ MIDDLEWARE = [
     "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
-if SERVES_API:
+if SERVES_API and CPSITE_SERVICE != "uploader":
     # Before all others: what it answers, which is most of the load, goes through none of them.
     MIDDLEWARE.insert(0, "validator.message_middleware.MessageMiddleware")
 if not SERVES_ADMIN:
