@@ -85,6 +85,7 @@ if CPSITE_SERVICE != "uploader":
 if CPSITE_SERVICE != "validator":
     INSTALLED_APPS += ["uploader"]
 
+# Of every request but those that send a message (validator/message_handler.py).
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "cpsite.web.middleware.RequestIdMiddleware",
@@ -104,9 +105,6 @@ MIDDLEWARE = [
     "cpsite.web.middleware.PrometheusAfterMiddleware",
 ]
 
-if SERVES_API and CPSITE_SERVICE != "uploader":
-    # Before all others: what it answers, which is most of the load, goes through none of them.
-    MIDDLEWARE.insert(0, "validator.message_middleware.MessageMiddleware")
 if not SERVES_ADMIN:
     MIDDLEWARE = [name for name in MIDDLEWARE if "middleware.Admin" not in name]
 
