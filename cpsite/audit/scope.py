@@ -26,3 +26,15 @@ class NotRecorded(Exception):
 def holds_all_messages() -> bool:
     """Return whether each message that is accepted or stored adds an event."""
     return bool(settings.AUDIT_EVENTS == "all")
+
+
+def demand_all_messages() -> None:
+    """Raise NotRecorded unless each message that is accepted or stored adds an event."""
+    if not holds_all_messages():
+        raise NotRecorded
+
+
+def recorded_kinds() -> tuple[Kind, ...]:
+    """Return the kinds of events that are recorded."""
+    left_out = frozenset() if holds_all_messages() else OF_EVERY_MESSAGE
+    return tuple(kind for kind in Kind if kind not in left_out)

@@ -157,6 +157,24 @@ def test_one_row_that_the_database_refuses_costs_only_itself(recorder, lost):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("bad", [{0}, {63}, {31, 32}, {3, 40}, set(range(64))], ids=str)
+def test_rows_that_are_refused_are_found_in_few_statements(recorder, lost, monkeypatch, bad):
+    calls = []
+    real = module.rows.insert
+    monkeypatch.setattr(
+        module.rows, "insert", lambda events, ids: calls.append(events) or real(events, ids)
+    )
+    for number in range(64):
+        changes = {"duration_ms": "not a number"} if number in bad else {}
+        recorder.record(_event(client=f"c{number}", **changes))
+    recorder.write_pending()
+    assert {line.client for line in lost()} == {f"c{number}" for number in bad}
+    written = [event.client for event in AuditEvent.objects.order_by("id")]
+    assert sorted(written) == sorted(f"c{number}" for number in set(range(64)) - bad)
+    assert len(calls) <= 2 * 8 * len(bad)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_outage_while_rows_are_written_one_by_one(recorder, failing, lost):
     failing += [DataError(), InterfaceError(), None, OperationalError()]
     for client in ("first", "second"):
