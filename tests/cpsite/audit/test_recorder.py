@@ -199,6 +199,29 @@ def test_a_commit_whose_answer_is_lost(recorder, lost, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_server_that_ends_the_connection_in_the_middle(recorder, lost, monkeypatch):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite is in the process: it cannot be cut off")
+    real, taken = module.rows._take_ids, []
+
+    def take_ids(number):
+        taken.extend(real(number))
+        with connection.cursor() as cursor, pytest.raises(OperationalError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return taken
+
+    monkeypatch.setattr(module.rows, "_take_ids", take_ids)
+    recorder.record(_event(client="first"))
+    recorder.record(_event(client="second"))
+    recorder.write_pending()
+    events = AuditEvent.objects.order_by("id")
+    assert list(events.values_list("id", "client")) == list(
+        zip(taken, ["first", "second"], strict=True)
+    )
+    assert not lost()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_commit_that_fails(recorder, lost, monkeypatch):
     """Others may get the ids of its rows meanwhile: SQLite gives them again."""
     recorder.record(_event(client="first"))

@@ -173,6 +173,23 @@ def test_the_same_ids_are_written_once():
         rows._copy(events, ids)
 
 
+@pytest.mark.django_db
+def test_the_same_ids_are_written_once_where_the_key_has_the_time_as_well():
+    """As in a table that is partitioned by time."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite gives ids itself")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE audit_auditevent DROP CONSTRAINT IF EXISTS audit_auditevent_pkey"
+        )
+        cursor.execute("CREATE UNIQUE INDEX ON audit_auditevent (id, occurred_at)")
+    events = [Event(now(), Kind.STORED, message_id=uuid.uuid4()) for _ in range(3)]
+    ids: list[int] = []
+    rows.insert(events, ids)
+    rows.insert(events, ids)
+    assert len(_stored()) == 3
+
+
 @pytest.mark.django_db(transaction=True)
 def test_ids_are_those_that_the_model_would_go_on_with():
     rows.insert([Event(now(), Kind.STORED)] * 3, [])
