@@ -239,6 +239,9 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database(DATABASE_URL)}
 
+#: What the audit log holds: `all`, or only what was refused or has failed (cpsite/audit/scope.py).
+AUDIT_EVENTS = env.str("AUDIT_EVENTS", "all", validate=[validate.OneOf(["all", "failures"])])
+
 # --- AWS ------------------------------------------------------------------------------------
 # Credentials and AWS_ENDPOINT_URL are read by boto3 itself, from the same environment.
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from cpsite.audit.models import ACTOR_LENGTH, AuditEvent, Kind
+from cpsite.audit.event import Event, now
+from cpsite.audit.models import ACTOR_LENGTH, Kind
 from cpsite.audit.recorder import recorder
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,9 @@ def record_access(
     `row_count` is the number of events that were exported.
     """
     recorder.record(
-        AuditEvent(
-            kind=Kind.READ,
+        Event(
+            now(),
+            Kind.READ,
             reason=access.value,
             actor=actor,
             source_ip=source_ip,

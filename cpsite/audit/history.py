@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import holds_all_messages
 
 
 class Status(StrEnum):
@@ -20,6 +21,8 @@ class Status(StrEnum):
     #: The last attempt to store it failed. It will be retried, or it is in the dead-letter queue
     #: or was discarded there.
     FAILED = "failed"
+    #: The audit log does not say: it holds only what was refused or has failed.
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class MessageHistory:
     def status(self) -> Status:
         if self._stored is not None:
             return Status.STORED
+        if not holds_all_messages() and self.discarded is None:
+            return Status.UNKNOWN  # it may have been stored since
         # A refused request with an id is one whose publishing failed: SQS may have it.
         return Status.FAILED if self.last.kind in {Kind.FAILED, Kind.DISCARDED} else Status.QUEUED
 

@@ -69,6 +69,18 @@ def test_a_message_travels_from_http_to_s3_and_the_audit_log(services):
         assert "trois" not in text
 
 
+def test_an_audit_log_of_failures_alone(services):
+    validator = services.validator(AUDIT_EVENTS="failures")
+    uploader = services.uploader(AUDIT_EVENTS="failures")
+    status, _ = services.post(_data(1))
+    assert status == 202
+    wait_for(lambda: _objects(services), "the object")
+    assert services.post(_data(2), token="unknown-token")[0] == 401
+    assert uploader.stop() == 0
+    assert validator.stop() == 0
+    assert services.audit() == [("refused", "token_unknown")]
+
+
 def test_log_lines_carry_request_and_message_id(services):
     validator, uploader = services.validator(), services.uploader()
     _, accepted = services.post(_data(1))

@@ -37,7 +37,7 @@ def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
         **figures,
         "events_url": reverse("admin:audit_auditevent_changelist"),
         "may_see_letters": may_see_letters,
-        "oldest": _oldest(figures["overview"].waiting),
+        "oldest": _oldest(waiting) if (waiting := figures["overview"].waiting) else "",
         "queues": [queues[name] for name in (MESSAGES, DEAD_LETTERS) if name in queues],
     }
 

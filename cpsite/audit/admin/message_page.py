@@ -10,8 +10,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from cpsite.audit.admin.display import actor_link, address_link, badge, client_link, reason_link
-from cpsite.audit.history import MessageHistory
+from cpsite.audit.history import MessageHistory, Status
 from cpsite.audit.models import AuditEvent
+from cpsite.audit.scope import WHY
 from cpsite.moments import readable, span
 
 
@@ -22,6 +23,7 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
     return {
         "history": history,
         "status": badge(history.status),
+        "not_recorded": WHY if history.status == Status.UNKNOWN else "",
         "client": client_link(history.client),
         "reason": history.last.reason,
         "accepted": readable(accepted) if accepted else "",

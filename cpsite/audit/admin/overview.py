@@ -20,6 +20,7 @@ from cpsite.audit.admin.display import badge, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import WHY, holds_all_messages, recorded_kinds
 from cpsite.audit.unstored import Waiting, find_waiting
 
 #: Hours in the overview, the last of which ends now.
@@ -63,12 +64,15 @@ class KindCounts:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one."""
+    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one.
+
+    `waiting` is None where the audit log holds no accepted messages.
+    """
 
     at: datetime
     kinds: tuple[KindCounts, ...]
     reasons: tuple[tuple[str, Count], ...]
-    waiting: Waiting
+    waiting: Waiting | None
 
     @property
     def hours(self) -> list[tuple[datetime, list[Count]]]:
@@ -92,22 +96,23 @@ def read_overview() -> Overview:
 def _read(now: datetime) -> Overview:
     hours = [now - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
     spans = list(pairwise(hours))
+    kinds = recorded_kinds()
     reasons = [reason for reason in values_of("reason") if reason not in set(Access)]
     counts = _count(
         [
-            *(_events(*span, kind=kind) for kind in Kind for span in spans),
+            *(_events(*span, kind=kind) for kind in kinds for span in spans),
             *(_events(hours[0], now, reason=reason) for reason in reasons),
         ]
     )
-    of_kinds, of_reasons = counts[: len(Kind) * HOURS], counts[len(Kind) * HOURS :]
+    of_kinds, of_reasons = counts[: len(kinds) * HOURS], counts[len(kinds) * HOURS :]
     return Overview(
         at=now,
         kinds=tuple(
             KindCounts(kind, tuple(of_kinds[index * HOURS : (index + 1) * HOURS]))
-            for index, kind in enumerate(Kind)
+            for index, kind in enumerate(kinds)
         ),
         reasons=_occurring(dict(zip(reasons, of_reasons, strict=True))),
-        waiting=find_waiting(now),
+        waiting=find_waiting(now) if holds_all_messages() else None,
     )
 
 
@@ -158,5 +163,6 @@ def context() -> dict[str, Any]:
         "reasons": [
             (reason_link(reason, since="24h"), str(number)) for reason, number in overview.reasons
         ],
-        "kind_names": [kind.value for kind in Kind],
+        "kind_names": [counts.kind.value for counts in overview.kinds],
+        "not_recorded": "" if overview.waiting else WHY,
     }

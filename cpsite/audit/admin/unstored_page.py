@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from cpsite.audit.admin.display import badge, client_link, message_link, reason_link
 from cpsite.audit.history import MessageHistory
+from cpsite.audit.scope import WHY, holds_all_messages
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
 from cpsite.moments import readable, span
 
@@ -25,6 +26,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
     In the query, `older` is a key of GRACES and `after` a result of `_written`. Raises Http404 for
     any other `after`.
     """
+    if not holds_all_messages():
+        return {"not_recorded": WHY}
     asked = request.GET.get("older", "")
     seconds = int(asked) if asked in map(str, GRACES) else int(GRACE.total_seconds())
     place = _place(request.GET.get("after", ""))

@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError
 from cpsite.audit.access import Access, actor_of_shell, record_access
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.audit.scope import WHY, holds_all_messages
 from cpsite.aws import describe
 from cpsite.cli import table
 from cpsite.moments import readable, rfc3339
@@ -62,7 +63,7 @@ def _read(message_id: UUID) -> MessageHistory:
     if history is None:
         raise CommandError(
             f"The audit log knows no message {message_id}. Events come up to a second after the "
-            "message, and old ones are pruned."
+            f"message, and old ones are pruned.{'' if holds_all_messages() else f' {WHY}.'}"
         )
     return history
 
@@ -70,6 +71,7 @@ def _read(message_id: UUID) -> MessageHistory:
 def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
     lines = [f"{history.message_id}  {history.status}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
+    lines += [] if holds_all_messages() else [f"  {WHY}."]
     return [*lines, "", *_timeline(history)]
 
 
@@ -144,7 +146,8 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
 def _verify(history: MessageHistory) -> str:
     """Return `intact`, `missing` or `altered`. The message's content is not shown."""
     if not history.object_key:
-        raise CommandError("The audit log knows of no object that could be verified.")
+        why = "" if holds_all_messages() else f" {WHY}."
+        raise CommandError(f"The audit log knows of no object that could be verified.{why}")
     if not (settings.S3_BUCKET or settings.MESSAGES_DIRECTORY):
         raise CommandError(
             "S3_BUCKET is not set. Beside `make run`: make trace ID=… TRACE=--verify"
