@@ -1,8 +1,9 @@
 """HTTP connections to SQS that are kept for the next call.
 
-urllib3 would do, but takes as much time for a call as the rest of it together (docs/adr/0026). What
-it does for botocore is done here: kept connections that the other side has closed are noticed, an
-early answer is read although the rest of the request could not be sent, and errors are botocore's.
+What urllib3 does around http.client takes longer than the call itself (docs/adr/0026), so only the
+answer is read by http.client. As in urllib3, a kept connection that the other side has closed is
+noticed, and an early answer is read although the rest of the request could not be sent. Head and
+body are one packet. Errors are botocore's.
 """
 
 import http.client
@@ -11,7 +12,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -50,11 +51,15 @@ class HttpPool:
         self, url: str, *, trusted: str, connect_timeout: float, read_timeout: float, kept: int
     ) -> None:
         self._url = url
+        parts = urlsplit(url)
+        self._is_tls = parts.scheme == "https"
+        self._address = (str(parts.hostname), parts.port or (443 if self._is_tls else 80))
+        self._host = parts.netloc
         self._trusted = trusted
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._kept = kept
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[socket.socket] = []
         _pools.add(self)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -75,33 +80,28 @@ class HttpPool:
         """Begin without connections, in a forked process: the parent goes on using them."""
         self._idle = []
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _take(self) -> socket.socket:
         """Return the connection used last, or a new one if none is left."""
         with suppress(IndexError):
             while True:
                 connection = self._idle.pop()
-                if _is_silent(connection.sock):
+                if _is_silent(connection):
                     return connection
                 connection.close()
         return self._connect()
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection = self._new_connection()
+    def _connect(self) -> socket.socket:
+        connection = None
         try:
-            connection.connect()
+            connection = socket.create_connection(self._address, self._connect_timeout)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._is_tls:
+                return self._tls.wrap_socket(connection, server_hostname=self._address[0])
         except Exception as exc:  # noqa: BLE001 - whatever it is, the call has failed
-            # With a socket TCP is connected, and TLS has failed.
-            error = self._as_botocore_error(exc, is_connected=connection.sock is not None)
-            connection.close()
-            raise error from None
+            if connection:
+                connection.close()
+            raise self._as_botocore_error(exc, is_connected=connection is not None) from None
         return connection
-
-    def _new_connection(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self._url)
-        host, port, timeout = str(parts.hostname), parts.port, self._connect_timeout
-        if parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
-        return http.client.HTTPConnection(host, port, timeout=timeout)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -110,26 +110,40 @@ class HttpPool:
         try:
             context.load_verify_locations(self._trusted)
         except OSError as exc:
-            raise SSLError(endpoint_url=self._url, error=exc) from None
+            raise ssl.SSLError(f"{self._trusted}: {exc.strerror}") from exc
         return context
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str]
+        self, connection: socket.socket, body: bytes, headers: Mapping[str, str]
     ) -> tuple[Answer, bool]:
         """Return the answer, and whether the connection may be used again."""
         try:
-            connection.sock.settimeout(self._read_timeout)
+            request = self._head(body, headers) + body
+            connection.settimeout(self._read_timeout)
             # A server may answer and close before it has read all of a request.
             with suppress(BrokenPipeError, ConnectionResetError):
-                connection.request("POST", "/", body, dict(headers))
-            response = connection.getresponse()
-            content = response.read(ANSWER_BYTES + 1)
+                connection.sendall(request)
+            with closing(http.client.HTTPResponse(connection, method="POST")) as response:
+                response.begin()
+                content = response.read(ANSWER_BYTES + 1)
+                is_reusable = response.isclosed() and not response.will_close
         except Exception as exc:  # noqa: BLE001 - whatever it is, the call has failed
             raise self._as_botocore_error(exc, is_connected=True) from None
         if len(content) > ANSWER_BYTES:
             raise HTTPClientError(error="the answer is too long")
-        is_reusable = response.isclosed() and not response.will_close
         return Answer(response.status, response.headers, content), is_reusable
+
+    def _head(self, body: bytes, headers: Mapping[str, str]) -> bytes:
+        fields = {
+            "host": self._host,
+            "accept-encoding": "identity",
+            "content-length": str(len(body)),
+            **{name.lower(): value for name, value in headers.items()},
+        }
+        lines = [f"{name}: {value}" for name, value in fields.items()]
+        if any("\n" in line or "\r" in line for line in lines):
+            raise ValueError
+        return "\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode()
 
     def _as_botocore_error(self, exc: Exception, *, is_connected: bool) -> BotoCoreError:
         """Return what botocore raises in this case, as its retries and our callers know it."""

@@ -1,6 +1,6 @@
 """SQS's frequent calls: made by us while they succeed, by botocore once they do not.
 
-botocore takes three times as long for a call as what it consists of: a body of JSON, a signature
+botocore takes four times as long for a call as what it consists of: a body of JSON, a signature
 and an HTTP exchange on a kept connection (docs/adr/0026). So the first attempt of a frequent call
 is made here. If its outcome is no answer that can be read, botocore makes the call, and takes that
 outcome for the one of its own first attempt. So errors and their codes, what is tried again and
@@ -122,7 +122,8 @@ class SqsCalls:
     def _attempt_of_botocore(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
         outcome, self._first.outcome = self._first.outcome, None
         if outcome is None:
-            outcome = self._attempt(cast("bytes", request.body), dict(request.headers.items()))
+            headers = {name: _text(value) for name, value in request.headers.items()}
+            outcome = self._attempt(cast("bytes", request.body), headers)
         if isinstance(outcome, BotoCoreError):
             raise outcome
         return _as_response(request.url, outcome)
