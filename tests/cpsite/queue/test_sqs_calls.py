@@ -503,6 +503,9 @@ def place(monkeypatch, settings):
     def at(variables, region="us-east-1"):
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"):
             monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         settings.AWS_REGION = region
