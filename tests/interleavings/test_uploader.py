@@ -205,6 +205,7 @@ class Receiver(uploader.receiver.Receiver):
     def read_settings(self):
         return self.settings
 
+    @property
     def _client(self):
         return self.sqs
 
