@@ -155,7 +155,7 @@ def _require_memory(cfg: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Open the metrics port, and warm up so that the first request is not slow."""
     from cpsite.observability import metrics
-    from cpsite.web import in_flight, queue_watch
+    from cpsite.web import audit_days, in_flight, queue_watch
     from cpsite.web.worker import WAITING_SHARE
 
     places = int(worker.cfg.worker_connections * WAITING_SHARE)
@@ -165,6 +165,7 @@ def post_worker_init(worker: Any) -> None:
     service = metrics.Service(name, _limits(), master=worker.ppid)
     metrics.serve(settings.METRICS_HOST, settings.VALIDATOR_METRICS_PORT, service)
     queue_watch.start(Path(_metrics_directory))
+    audit_days.start(Path(_metrics_directory))
     if settings.SERVES_API:
         from validator import warm_up
 

@@ -11,6 +11,7 @@ EVENTS = frozenset(
     {
         *("acknowledge_failed", "acknowledge_failed_unexpectedly", "admin_login"),
         *("admin_login_failed", "admin_login_throttled", "audit_close_timed_out"),
+        *("audit_days_failed_unexpectedly", "audit_days_made", "audit_days_not_made"),
         *("audit_event_lost", "audit_thread_not_started", "audit_write_failed_unexpectedly"),
         *("batch_failed_unexpectedly", "batch_stored", "conflicts_failed_unexpectedly"),
         *(

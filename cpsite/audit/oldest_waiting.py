@@ -40,7 +40,7 @@ def oldest_waiting(now: datetime) -> datetime | None:
     )
     for start in range(0, SCAN_LIMIT, CHUNK):
         rows = list(accepted[start : start + CHUNK])
-        stored = stored_among(message_id for _, message_id in rows)
+        stored = stored_among((message_id for _, message_id in rows), rows[0][0]) if rows else set()
         for accepted_at, message_id in rows:
             if message_id not in stored:
                 return accepted_at

@@ -12,6 +12,8 @@ from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.scope import demand_all_messages
@@ -20,6 +22,9 @@ from cpsite.audit.scope import demand_all_messages
 WINDOW: Final = timedelta(hours=24)
 #: Time within which a message is normally stored and its events are written.
 GRACE: Final = timedelta(seconds=60)
+#: By how much the clock of who stores a message may be behind that of who accepts it. A bound in
+#: time spares PostgreSQL a look into each day that the log has.
+SKEW: Final = timedelta(days=3)
 #: Accepted events that one scan reads.
 SCAN_LIMIT: Final = 5_000
 #: Messages that one scan returns.
@@ -105,7 +110,7 @@ def find_waiting(
     is_all = looked_at == len(accepted) < SCAN_LIMIT
     last = None if is_all else accepted[looked_at - 1]
     return Waiting(
-        messages=_histories(found),
+        messages=_histories(found, accepted[looked_at - 1].occurred_at if found else since),
         looked_at=looked_at,
         since=since,
         next_place=Place(last.occurred_at, last.id) if last else None,
@@ -135,7 +140,7 @@ def _not_stored(accepted: Sequence[_Accepted], *, most: int) -> tuple[list[UUID 
     found: list[UUID | None] = []
     for start in range(0, len(accepted), _CHUNK):
         chunk = accepted[start : start + _CHUNK]
-        stored = stored_among(event.message_id for event in chunk)
+        stored = stored_among((event.message_id for event in chunk), chunk[-1].occurred_at)
         for place, event in enumerate(chunk, start + 1):
             if event.message_id not in stored:
                 found.append(event.message_id)
@@ -144,10 +149,10 @@ def _not_stored(accepted: Sequence[_Accepted], *, most: int) -> tuple[list[UUID 
     return found, len(accepted)
 
 
-def stored_among(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
-    """Return those of the messages that have a `stored` event."""
+def stored_among(message_ids: Iterable[UUID | None], since: datetime) -> set[UUID | None]:
+    """Return those of the messages, all accepted after `since`, that have a `stored` event."""
     # Filter by message only, to use its index. With the kind too, a planner may choose another one.
-    events = AuditEvent.objects.filter(message_id__in=list(message_ids)).order_by()
+    events = _of_messages(list(message_ids), since).order_by()
     return {
         message_id
         for message_id, kind in events.values_list("message_id", "kind")
@@ -155,10 +160,13 @@ def stored_among(message_ids: Iterable[UUID | None]) -> set[UUID | None]:
     }
 
 
-def _histories(message_ids: Sequence[UUID | None]) -> tuple[MessageHistory, ...]:
-    events = AuditEvent.objects.filter(message_id__in=message_ids).order_by(
-        "message_id", "occurred_at", "id"
-    )
+def _of_messages(message_ids: Sequence[UUID | None], since: datetime) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(message_id__in=message_ids, occurred_at__gte=since - SKEW)
+
+
+def _histories(message_ids: Sequence[UUID | None], since: datetime) -> tuple[MessageHistory, ...]:
+    """Return what happened to messages, all of which were accepted after `since`."""
+    events = _of_messages(message_ids, since).order_by("message_id", "occurred_at", "id")
     histories = {
         message_id: MessageHistory(tuple(some))
         for message_id, some in groupby(events, key=lambda event: event.message_id)

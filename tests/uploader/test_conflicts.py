@@ -165,3 +165,14 @@ def test_a_forged_message_on_the_queue_is_reported(queue, bucket, audit, caplog,
         audit()
     assert look(finder, caplog) == [str(true.message_id)]
     assert "forged" not in caplog.text
+
+
+def test_a_forgery_whose_key_is_another_ones_day_is_none(caplog):
+    """It replaces nothing: its object has another name. One of the same day is found."""
+    now, finder = timezone.now(), ConflictFinder()
+    for days, found in ((0, 1), (9, 0)):
+        message_id = uuid.uuid4()
+        event("accepted", message_id, "a", occurred_at=now - timedelta(days=9), accepted_at=None)
+        claimed = now - timedelta(days=9 - days)
+        event("stored", message_id, "b", occurred_at=now, accepted_at=claimed)
+        assert look(finder, caplog) == [str(message_id)] * found

@@ -24,6 +24,7 @@ _SIGNS: Final = {
     "discarded": "⌫",
     "dead": "✕",
     "read": "◉",
+    "pruned": "✂",
 }
 
 
