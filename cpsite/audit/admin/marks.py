@@ -18,12 +18,16 @@ REFUSED_AT_LEAST: Final = 5
 _NONE: Final = mark_safe("")
 
 
-def mark(why: str) -> SafeString:
-    """Return the mark of a bad figure, which stands before it. `why` is read out and its title."""
+def mark(why: str, shown: str = "") -> SafeString:
+    """Return the mark of a bad figure, which stands before it: a sign, and `shown`.
+
+    `why` is what is read out instead, and shown on hover.
+    """
     return format_html(
-        '<span class="audit-bad" title="{0}"><span aria-hidden="true">▲</span>'
+        '<span class="audit-bad" title="{0}"><span aria-hidden="true">▲{1}</span>'
         '<span class="visually-hidden">{0}: </span></span> ',
         why,
+        f" {shown}" if shown else "",
     )
 
 
@@ -50,4 +54,4 @@ def _of_refusals(refused: int, accepted: int) -> SafeString:
     share = refused / max(1, refused + accepted)
     if refused < REFUSED_AT_LEAST or share <= REFUSED_SHARE:
         return _NONE
-    return format_html("{}{}: ", mark("many are refused"), f"{share:.0%}")
+    return mark(f"{share:.0%} of the requests are refused", f"{share:.0%}")
