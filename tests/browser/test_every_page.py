@@ -129,6 +129,11 @@ def _ask_to_discard(page: Page) -> None:
     page.get_by_text("deleted for good").wait_for()
 
 
+def _show_content(page: Page) -> None:
+    page.get_by_role("button", name="Show the content").click()
+    page.locator(".audit-content").wait_for()
+
+
 def _log_out(page: Page) -> None:
     page.get_by_role("button", name="Log out").click()
     page.get_by_text("Thanks for spending").wait_for()
@@ -168,9 +173,24 @@ PAGES_OF_THE_ADMIN = {
     "event": Shown(f"{EVENTS}1/change/", long_names.CLIENT),
     "event-stored": Shown(f"{EVENTS}4/change/", long_names.CLIENT),
     "message": Shown(f"{EVENTS}message/{long_names.MESSAGE_ID}/", "Timeline"),
+    "message-failed": Shown(
+        f"{EVENTS}message/{long_names.FAILED_ID}/", "attempt to store it failed"
+    ),
+    "message-waiting": Shown(f"{EVENTS}message/{long_names.WAITING_ID}/", "among the 1 dead"),
     "message-unknown": Shown(f"{EVENTS}message/{UNKNOWN_ID}/", "no such message"),
     "unstored": Shown(f"{EVENTS}waiting/", long_names.CLIENT),
     "dead-letters": Shown("/admin/uploader/deadletterentry/", long_names.REASON),
+    "letter": Shown(
+        f"/admin/uploader/deadletterentry/letter/{long_names.MESSAGE_ID}/", "SQS deletes it in"
+    ),
+    "letter-content": Shown(
+        f"/admin/uploader/deadletterentry/letter/{long_names.MESSAGE_ID}/",
+        "SQS deletes it in",
+        _show_content,
+    ),
+    "letter-unknown": Shown(
+        f"/admin/uploader/deadletterentry/letter/{UNKNOWN_ID}/", "No dead letter with this id"
+    ),
     "discard": Shown("/admin/uploader/deadletterentry/", long_names.REASON, _ask_to_discard),
     "users": Shown(USERS, NOBODY),
     "users-delete": Shown(USERS, NOBODY, _delete_ticked),
