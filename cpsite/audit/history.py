@@ -14,7 +14,7 @@ from cpsite.audit.scope import holds_all_messages
 class Status(StrEnum):
     """Where a message is, as far as the audit log knows."""
 
-    #: SQS has it.
+    #: SQS has it, by what the audit log knows: a dead letter whose `failed` event was lost, too.
     QUEUED = "queued"
     #: S3 has it.
     STORED = "stored"
@@ -46,6 +46,19 @@ class MessageHistory:
             return Status.UNKNOWN  # it may have been stored since
         # A refused request with an id is one whose publishing failed: SQS may have it.
         return Status.FAILED if self.last.kind in {Kind.FAILED, Kind.DISCARDED} else Status.QUEUED
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether an event says that it is stored, or that the last attempt failed."""
+        return self.status is not Status.QUEUED
+
+    @property
+    def shown_status(self) -> str:
+        """What operators are told: the last kind of event where none says what became of it.
+
+        Such a message need not be in the queue. It is a dead letter if its `failed` event was lost.
+        """
+        return self.status.value if self.has_outcome else str(self.last.kind)
 
     @property
     def discarded(self) -> AuditEvent | None:

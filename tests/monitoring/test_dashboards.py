@@ -71,6 +71,17 @@ def _links(panel):
     return [link["title"].removeprefix("Runbook: ") for link in panel.get("links", [])]
 
 
+@pytest.mark.parametrize("name", ["overview", "validator"])
+def test_what_is_shed_unread_is_beside_what_has_failed(name):
+    """Such a request is in no other metric than this one."""
+    shed = 'validator_http_refusals_total{reason="overloaded"'
+    for panel in dashboards.panels(DASHBOARDS[name]):
+        asked = " ".join(query["expr"] for query in panel.get("targets", ()))
+        if shed in asked and "queue_unavailable" in asked:
+            return
+    pytest.fail("no panel has both")
+
+
 # --- What Grafana expects -------------------------------------------------------------------
 
 

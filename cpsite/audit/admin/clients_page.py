@@ -6,7 +6,9 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import (
     address_link,
     ago,
@@ -100,7 +102,9 @@ def _figures(activity: Activity) -> dict[str, Any]:
             {
                 "kind": kind.value,
                 "hour": _figure(activity.hour, kind, of_hour),
+                "hour_mark": marks.of_kind(kind, activity.hour.kinds),
                 "day": _figure(activity.day, kind, more),
+                "day_mark": marks.of_kind(kind, activity.day.kinds),
                 "hour_url": _events_of(activity, kind, "1h"),
                 "day_url": _events_of(activity, kind, "24h"),
             }
@@ -138,7 +142,9 @@ def _waiting(counted: UnstoredByClient | None, client: str) -> str:
     if counted is None or unstored is None:
         return ""
     over = "" if counted.is_all else "over "
-    return f"{unstored.number:,}, the oldest for {over}{span(timezone.now() - unstored.oldest)}"
+    age = timezone.now() - unstored.oldest
+    text = f"{unstored.number:,}, the oldest for {over}{span(age)}"
+    return format_html("{}{}", marks.of_age(age), text)
 
 
 def context_of(name: str) -> dict[str, Any]:

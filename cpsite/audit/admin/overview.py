@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from cpsite.audit.access import Access
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import badge, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
@@ -147,6 +148,8 @@ def _count(questions: Sequence[QuerySet[AuditEvent]]) -> list[Count]:
 def context() -> dict[str, Any]:
     """Return what the template `admin/audit/overview.html` shows."""
     overview = read_overview()
+    of_hour = {counts.kind: counts.last_hour for counts in overview.kinds}
+    of_day = {counts.kind: counts.day for counts in overview.kinds}
     return {
         "overview": overview,
         "kinds": [
@@ -154,7 +157,9 @@ def context() -> dict[str, Any]:
                 "kind": counts.kind,
                 "badge": badge(counts.kind),
                 "last_hour": counts.last_hour,
+                "hour_mark": _mark(counts.kind, of_hour),
                 "day": counts.day,
+                "day_mark": _mark(counts.kind, of_day),
                 "most": f"{max(hour.number for hour in counts.hours):,}".removeprefix("0"),
                 "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
             }
@@ -166,3 +171,10 @@ def context() -> dict[str, Any]:
         "kind_names": [counts.kind.value for counts in overview.kinds],
         "not_recorded": "" if overview.waiting else WHY,
     }
+
+
+def _mark(kind: Kind, counts: Mapping[Kind, Count]) -> str:
+    """Return the mark of a figure that is bad, or nothing."""
+    if kind is Kind.REFUSED and counts[Kind.ACCEPTED].is_bounded:
+        return ""  # of what was not counted to its end no share is known
+    return marks.of_kind(kind, {each: count.number for each, count in counts.items()})

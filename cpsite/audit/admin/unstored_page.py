@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import badge, client_link, message_link, reason_link
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.scope import WHY, holds_all_messages
@@ -52,10 +54,10 @@ def _row(history: MessageHistory, now: datetime) -> dict[str, Any]:
     return {
         "message": message_link(history.message_id),
         "client": client_link(history.client),
-        "status": badge(history.status),
+        "status": badge(history.shown_status),
         "reason": reason_link(last.reason),
         "accepted": readable(accepted),
-        "waits": span(now - accepted),
+        "waits": format_html("{}{}", marks.of_age(now - accepted), span(now - accepted)),
     }
 
 
