@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from cpsite.audit.models import Kind
+from cpsite.audit.scope import holds_all_messages
 
 #: What was accepted is to be in S3 within this time: `cpsite:threshold:message_age_seconds`.
 LATE: Final = timedelta(minutes=5)
@@ -45,7 +46,8 @@ def of_kind(kind: str, numbers: Mapping[str, int]) -> SafeString:
     """Mark the number of events of a kind, among those of all kinds in a time."""
     if kind == Kind.FAILED:
         return of_failures(numbers[Kind.FAILED])
-    if kind == Kind.REFUSED:
+    # Of how many requests, the audit log knows only if it holds those that were accepted.
+    if kind == Kind.REFUSED and holds_all_messages():
         return _of_refusals(numbers[Kind.REFUSED], numbers[Kind.ACCEPTED])
     return _NONE
 

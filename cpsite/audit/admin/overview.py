@@ -175,6 +175,7 @@ def context() -> dict[str, Any]:
 
 def _mark(kind: Kind, counts: Mapping[Kind, Count]) -> str:
     """Return the mark of a figure that is bad, or nothing."""
-    if kind is Kind.REFUSED and counts[Kind.ACCEPTED].is_bounded:
+    accepted = counts.get(Kind.ACCEPTED)
+    if kind is Kind.REFUSED and accepted and accepted.is_bounded:
         return ""  # of what was not counted to its end no share is known
     return marks.of_kind(kind, {each: count.number for each, count in counts.items()})

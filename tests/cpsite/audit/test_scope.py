@@ -164,6 +164,15 @@ def test_pages_do_not_call_messages_missing_or_stored(failures, admin_client):
     assert WHY in page
 
 
+def test_no_page_gives_a_share_of_requests_that_it_does_not_know(failures, admin_client):
+    for _ in range(20):
+        _event(Kind.REFUSED, reason="contract_required")
+    for path in ("/admin/", f"{LIST}clients/", f"{LIST}clients/alice/"):
+        page = admin_client.get(path).content.decode()
+        assert "20 refused in the last hour" in page
+        assert "are refused" not in page
+
+
 def test_pages_of_clients_show_what_is_known(failures, admin_client):
     _event(Kind.FAILED, reason="aws_SlowDown")
     page = admin_client.get(f"{LIST}clients/").content.decode()
