@@ -12,6 +12,7 @@ from typing import Any, Final
 import boto3
 import botocore.session
 from botocore.exceptions import ClientError
+from botocore.httpsession import get_cert_path
 from django.conf import settings
 
 from cpsite.credentials import CredentialsUnavailable, RenewedCredentials
@@ -110,6 +111,13 @@ def client(service: str, **options: Any) -> Any:
             service,  # type: ignore[call-overload] # the stubs know names only
             **{"region_name": settings.AWS_REGION, **options},
         )
+
+
+def trusted_authorities() -> str:
+    """Return the file with the certificate authorities that boto3 trusts."""
+    core = _session()._session  # noqa: SLF001 - boto3 has no public way to ask
+    configured = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return str(configured or get_cert_path(verify=True))
 
 
 def preload(*services: str) -> None:

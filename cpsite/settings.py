@@ -85,6 +85,7 @@ if CPSITE_SERVICE != "uploader":
 if CPSITE_SERVICE != "validator":
     INSTALLED_APPS += ["uploader"]
 
+# Of every request but those that send a message (validator/message_handler.py).
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "cpsite.web.middleware.RequestIdMiddleware",
@@ -238,6 +239,9 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database(DATABASE_URL)}
 
+#: What the audit log holds: `all`, or only what was refused or has failed (cpsite/audit/scope.py).
+AUDIT_EVENTS = env.str("AUDIT_EVENTS", "all", validate=[validate.OneOf(["all", "failures"])])
+
 # --- AWS ------------------------------------------------------------------------------------
 # Credentials and AWS_ENDPOINT_URL are read by boto3 itself, from the same environment.
 
@@ -345,7 +349,6 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "validator.negotiation.ContentNegotiation",
     "EXCEPTION_HANDLER": "validator.exceptions.exception_handler",
-    "NUM_PROXIES": TRUSTED_PROXIES,
     # No `?format=`: it would do the same as the Accept header.
     "URL_FORMAT_OVERRIDE": None,
     # OPTIONS would describe the contract to unauthenticated callers.

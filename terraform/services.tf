@@ -1,6 +1,7 @@
 locals {
   # What all services and the migration are configured with (docs/configuration.md).
   environment = {
+    AUDIT_EVENTS  = var.audit_events
     AWS_REGION    = var.region
     SQS_QUEUE_URL = module.queue.queue_url
     METRICS_HOST  = "0.0.0.0"

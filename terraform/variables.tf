@@ -47,6 +47,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "audit_events" {
+  description = "What the audit log holds: all, or failures, which leaves accepted and stored messages out."
+  type        = string
+  default     = "all"
+
+  validation {
+    condition     = contains(["all", "failures"], var.audit_events)
+    error_message = "audit_events must be all or failures."
+  }
+}
+
 variable "log_level" {
   description = "Lowest level that the services log: DEBUG, INFO, WARNING or ERROR."
   type        = string

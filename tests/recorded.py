@@ -4,13 +4,15 @@ from typing import Any
 
 from django.forms.models import model_to_dict
 
+from cpsite.audit.event import Event
 from cpsite.audit.models import AuditEvent
 
 
-def facts(event: AuditEvent) -> dict[str, Any]:
+def facts(event: Event | AuditEvent) -> dict[str, Any]:
     """Return what an event holds beside its own time."""
+    held = event._asdict() if isinstance(event, Event) else model_to_dict(event)
     return {
         name: value
-        for name, value in model_to_dict(event).items()
+        for name, value in held.items()
         if name not in {"id", "occurred_at"} and value not in {None, ""}
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 for name in list(os.environ):
     # Nothing of the machine's AWS set-up or of a developer's shell may leak into a test.
     if name.startswith(
-        ("AWS_", "SQS_", "S3_", "API_TOKENS", "DJANGO_SECRET", "THROTTLE_", "UPLOADER_")
+        ("API_TOKENS", "AUDIT_", "AWS_", "DJANGO_SECRET", "S3_", "SQS_", "THROTTLE_", "UPLOADER_")
     ):
         del os.environ[name]
 

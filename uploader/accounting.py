@@ -1,12 +1,13 @@
 """Records the outcome of each delivery in the metrics, the audit log and the log."""
 
 import logging
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
-from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.event import Event, now
+from cpsite.audit.models import Kind
 from cpsite.audit.recorder import recorder
+from cpsite.audit.scope import holds_all_messages
 from cpsite.message import Message
 from cpsite.queue.delivery import Delivery
 from uploader import metrics
@@ -21,22 +22,25 @@ _STORED: Final = metrics.messages_total.labels("stored")
 def stored(part: Part, *, key: str, duration: float, log: bool) -> None:
     """Record a stored message. `duration` is the duration of the write, in seconds."""
     message, attempts = part.message, part.delivery.attempts
-    age = max(0.0, (datetime.now(UTC) - message.accepted_at).total_seconds())
+    stored_at = now()
+    age = max(0.0, (stored_at - message.accepted_at).total_seconds())
     _STORED.inc()
     metrics.message_age_seconds.observe(age)
-    recorder.record(
-        AuditEvent(
-            kind=Kind.STORED,
-            message_id=message.message_id,
-            client=message.client,
-            object_key=key,
-            payload_sha256=sha256(part.delivery.body).hexdigest(),
-            accepted_at=message.accepted_at,
-            attempts=attempts,
-            duration_ms=round(duration * 1000),
-            contract=message.contract or None,
+    if holds_all_messages():
+        recorder.record(
+            Event(
+                stored_at,
+                Kind.STORED,
+                message_id=message.message_id,
+                client=message.client,
+                object_key=key,
+                payload_sha256=sha256(part.delivery.body).hexdigest(),
+                accepted_at=message.accepted_at,
+                attempts=attempts,
+                duration_ms=round(duration * 1000),
+                contract=message.contract or None,
+            )
         )
-    )
     if log:
         logger.info(
             "message_stored",
@@ -71,8 +75,9 @@ def failed(
     message_id = message.message_id if message else None
     metrics.messages_total.labels("failed" if message else "undecodable").inc()
     recorder.record(
-        AuditEvent(
-            kind=Kind.FAILED,
+        Event(
+            now(),
+            Kind.FAILED,
             message_id=message_id,
             client=message.client if message else "",
             reason=reason[:64],

@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import holds_all_messages
 from cpsite.database import release_connection
 from cpsite.observability.notices import Notices
 from uploader import metrics
@@ -63,7 +64,12 @@ class ConflictFinder:
                 release_connection()
 
     def look(self) -> None:
-        """Report each message once. Without the database, the next look goes back further."""
+        """Report each message once. Without the database, the next look goes back further.
+
+        It finds nothing while the audit log holds no stored messages.
+        """
+        if not holds_all_messages():
+            return
         now = timezone.now()
         try:
             found = list(_conflicts(self._since))

@@ -32,7 +32,8 @@ class Receiver:
         self._hidden_seconds: int | None = None
         self._channel = connection.channel()
         # Created before other threads need it: concurrent first calls would each create a client.
-        self._channel.sqs(queue().name)
+        # Kept, because Kombu takes longer to find it than a message takes to decode.
+        self._client: Client = self._channel.sqs(queue().name)
         self._consumer = Consumer(
             self._channel,
             queues=[queue()],
@@ -53,7 +54,7 @@ class Receiver:
         # Noted before the call: other settings may be read meanwhile.
         self._hidden_seconds = self.settings.hidden_seconds if self.settings else None
         options = {"VisibilityTimeout": self._hidden_seconds} if self._hidden_seconds else {}
-        self._client().receive_options = options
+        self._client.receive_options = options
         self._received = []
         try:
             # One receive, no more: SQS waits for messages, so Kombu must not repeat it.
@@ -67,13 +68,12 @@ class Receiver:
 
         Raises one of QUEUE_FAILURES when the whole call fails.
         """
-        client = self._client()
         if len(deliveries) == 1:
             deliveries[0].acknowledge()
             return [None]
         for delivery in deliveries:
             self._forget(delivery)
-        return client.delete_messages(
+        return self._client.delete_messages(
             settings.SQS_QUEUE_URL, [delivery.receipt_handle for delivery in deliveries]
         )
 
@@ -111,7 +111,7 @@ class Receiver:
         outcomes: list[Exception | None] = []
         for start in range(0, len(deliveries), BATCH_ENTRIES):
             batch = deliveries[start : start + BATCH_ENTRIES]
-            outcomes += self._client().change_visibility(
+            outcomes += self._client.change_visibility(
                 settings.SQS_QUEUE_URL, [delivery.receipt_handle for delivery in batch], seconds
             )
         return outcomes
@@ -121,7 +121,7 @@ class Receiver:
 
         Raises one of QUEUE_FAILURES.
         """
-        answer = self._client().get_queue_attributes(
+        answer = self._client.get_queue_attributes(
             QueueUrl=settings.SQS_QUEUE_URL, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
         )
         found: dict[str, str] | None = answer.get("Attributes")
@@ -138,10 +138,6 @@ class Receiver:
         before we know.
         """
         self.settings = known
-
-    def _client(self) -> Client:
-        client: Client = self._channel.sqs(queue().name)
-        return client
 
     @staticmethod
     def _forget(delivery: Delivery) -> None:

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from rest_framework.exceptions import APIException, Throttled
 
-from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.event import Event, now
+from cpsite.audit.models import Kind
 from cpsite.audit.recorder import recorder
+from cpsite.audit.scope import holds_all_messages
 from cpsite.message import Message
 from cpsite.observability.logging import request_id
 from validator import metrics
@@ -25,20 +27,21 @@ logger = logging.getLogger(__name__)
 def accepted(message: Message, body: str, *, source_ip: str | None, duration_ms: int) -> None:
     """Record a message that SQS has confirmed; `body` is its encoded form on the queue."""
     metrics.messages_total.labels("accepted").inc()
-    recorder.record(
-        AuditEvent(
-            kind=Kind.ACCEPTED,
-            occurred_at=message.accepted_at,
-            message_id=message.message_id,
-            client=message.client,
-            source_ip=source_ip,
-            payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
-            accepted_at=message.accepted_at,
-            duration_ms=duration_ms,
-            contract=message.contract or None,
-            request_id=request_id.get() or None,
+    if holds_all_messages():
+        recorder.record(
+            Event(
+                message.accepted_at,
+                Kind.ACCEPTED,
+                message_id=message.message_id,
+                client=message.client,
+                source_ip=source_ip,
+                payload_sha256=hashlib.sha256(body.encode()).hexdigest(),
+                accepted_at=message.accepted_at,
+                duration_ms=duration_ms,
+                contract=message.contract or None,
+                request_id=request_id.get() or None,
+            )
         )
-    )
     _log("message_accepted", message, duration_ms)
 
 
@@ -96,8 +99,9 @@ def refused(
     )
     if not isinstance(exc, Throttled):
         recorder.record(
-            AuditEvent(
-                kind=Kind.REFUSED,
+            Event(
+                now(),
+                Kind.REFUSED,
                 message_id=message_id,
                 client=client,
                 source_ip=source_ip,
@@ -113,8 +117,9 @@ def refused(
 def status_refused(exc: APIException, *, source_ip: str | None, duration_ms: int) -> None:
     """Audit a refused `GET /messages/<id>/`, so that token guessing there is visible, too."""
     recorder.record(
-        AuditEvent(
-            kind=Kind.REFUSED,
+        Event(
+            now(),
+            Kind.REFUSED,
             source_ip=source_ip,
             reason=reason_of(exc),
             duration_ms=duration_ms,

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
-from rest_framework import exceptions
+from rest_framework import exceptions, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cpsite.audit.history import MessageHistory, read_history
+from cpsite.audit.scope import holds_all_messages
 from cpsite.moments import rfc3339
 from cpsite.web.client_address import source_ip
 from validator import accounting, advice
@@ -35,6 +36,16 @@ class StatusUnavailable(ServiceUnavailable):
     default_code = "status_unavailable"
 
 
+class StatusNotRecorded(exceptions.APIException):
+    """The audit log holds only what was refused or has failed (AUDIT_EVENTS)."""
+
+    status_code = status.HTTP_501_NOT_IMPLEMENTED
+    default_detail = (
+        "This service does not record where messages are. 202 means: it will be stored."
+    )
+    default_code = "status_not_recorded"
+
+
 class MessageStatusView(APIView):
     """The status of a message by the audit log: queued, stored, or failed at the last attempt.
 
@@ -56,6 +67,8 @@ class MessageStatusView(APIView):
             raise missing(advice.on_missing_header(request.META))
         self.client = client_of(token, IN_HEADER)
         demand(ClientThrottle(), request, self)
+        if not holds_all_messages():
+            raise StatusNotRecorded
         try:
             history = read_history(message_id)
         except (DatabaseError, InterfaceError) as exc:

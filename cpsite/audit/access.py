@@ -13,7 +13,8 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from cpsite.audit.models import ACTOR_LENGTH, AuditEvent, Kind
+from cpsite.audit.event import Event, now
+from cpsite.audit.models import ACTOR_LENGTH, Kind
 from cpsite.audit.recorder import recorder
 
 logger = logging.getLogger(__name__)
@@ -57,21 +58,25 @@ def record_access(
     message_id: UUID | None = None,
     client: str = "",
     object_key: str = "",
+    sqs_message_id: str | None = None,
     row_count: int | None = None,
 ) -> None:
     """Record that `actor` has read something; also in the log. Never raises and never waits.
 
-    `row_count` is the number of events that were exported.
+    `sqs_message_id` names a body that is no message of ours; `row_count` is the number of events
+    that were exported.
     """
     recorder.record(
-        AuditEvent(
-            kind=Kind.READ,
+        Event(
+            now(),
+            Kind.READ,
             reason=access.value,
             actor=actor,
             source_ip=source_ip,
             message_id=message_id,
             client=client,
             object_key=object_key,
+            sqs_message_id=sqs_message_id,
             row_count=row_count,
         )
     )
@@ -81,6 +86,7 @@ def record_access(
             "user": actor,
             "source_ip": source_ip,
             "message_id": str(message_id) if message_id else None,
+            "sqs_message_id": sqs_message_id,
             "rows": row_count,
         },
     )

@@ -8,18 +8,21 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import holds_all_messages
 
 
 class Status(StrEnum):
     """Where a message is, as far as the audit log knows."""
 
-    #: SQS has it.
+    #: SQS has it, by what the audit log knows: a dead letter whose `failed` event was lost, too.
     QUEUED = "queued"
     #: S3 has it.
     STORED = "stored"
     #: The last attempt to store it failed. It will be retried, or it is in the dead-letter queue
     #: or was discarded there.
     FAILED = "failed"
+    #: The audit log does not say: it holds only what was refused or has failed.
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,23 @@ class MessageHistory:
     def status(self) -> Status:
         if self._stored is not None:
             return Status.STORED
+        if not holds_all_messages() and self.discarded is None:
+            return Status.UNKNOWN  # it may have been stored since
         # A refused request with an id is one whose publishing failed: SQS may have it.
         return Status.FAILED if self.last.kind in {Kind.FAILED, Kind.DISCARDED} else Status.QUEUED
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether an event says that it is stored, or that the last attempt failed."""
+        return self.status is not Status.QUEUED
+
+    @property
+    def shown_status(self) -> str:
+        """What operators are told: the last kind of event where none says what became of it.
+
+        Such a message need not be in the queue. It is a dead letter if its `failed` event was lost.
+        """
+        return self.status.value if self.has_outcome else str(self.last.kind)
 
     @property
     def discarded(self) -> AuditEvent | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import demand_all_messages
 from cpsite.audit.unstored import stored_among
 
 #: SQS keeps no message for longer.
@@ -27,8 +28,9 @@ def oldest_waiting(now: datetime) -> datetime | None:
     """Return when the oldest message was accepted that waits since the newest stored one, or None.
 
     A message that is retried while later ones are stored is not counted: the uploader reports it.
-    Raises OldestUnknown, or Django's database errors.
+    Raises OldestUnknown, NotRecorded, or Django's database errors.
     """
+    demand_all_messages()
     accepted = (
         AuditEvent.objects.filter(
             kind=Kind.ACCEPTED, message_id__isnull=False, occurred_at__gte=_reached(now - WINDOW)

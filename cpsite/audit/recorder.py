@@ -1,8 +1,9 @@
 """Writes audit events in bulk, outside the path of the messages.
 
 Services put events in a buffer and go on. A thread of the recorder writes the buffered events in
-one INSERT. So the database can neither slow a message down nor make it fail. An event that cannot
-be written is counted in `audit_write_failures_total` and logged as `audit_event_lost`.
+one statement (cpsite/audit/rows.py). So the database can neither slow a message down nor make it
+fail. An event that cannot be written is counted in `audit_write_failures_total` and logged as
+`audit_event_lost`.
 """
 
 import atexit
@@ -12,9 +13,10 @@ import threading
 from collections import deque
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError
 
-from cpsite.audit.models import AuditEvent
+from cpsite.audit import rows
+from cpsite.audit.event import Event
 from cpsite.database import release_connection
 from cpsite.observability import metrics
 
@@ -22,13 +24,14 @@ logger = logging.getLogger(__name__)
 
 #: Events in memory while the database is slow or unavailable, about 1 KB each.
 CAPACITY: Final = 10_000
-#: Rows of one INSERT. PostgreSQL takes 65,535 parameters in a statement and SQLite 32,766
-#: (SQLITE_MAX_VARIABLE_NUMBER); an event has 16.
-BATCH_SIZE: Final = 500
+#: Rows of one statement. 1,000 cost a fifth less CPU a row than 500; more than that save nothing
+#: (docs/adr/0025).
+BATCH_SIZE: Final = 1_000
 #: Seconds to wait before each retry when the database is unavailable: longer in total than its
 #: restart takes. Meanwhile events stay in memory.
 RETRY_DELAYS: Final = (0.1, 0.5, 2.0, 4.0, 4.0)
-#: Seconds for which events are collected before one INSERT: a statement costs much, a row little.
+#: Seconds for which events are collected before they are written: a statement costs much, a row
+#: little.
 GATHER_SECONDS: Final = 0.1
 #: Seconds that a stopping process takes to write the events in memory.
 CLOSE_TIMEOUT: Final = 5.0
@@ -50,7 +53,7 @@ class AuditRecorder:
 
     def _start_afresh(self) -> None:
         #: What is not accounted for, oldest first. Anybody adds; who removes holds the lock.
-        self._events: deque[AuditEvent] = deque()
+        self._events: deque[Event] = deque()
         self._lock = threading.Lock()
         #: Wakes the thread: there are events, or it is to stop.
         self._wake = threading.Event()
@@ -58,7 +61,7 @@ class AuditRecorder:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def record(self, event: AuditEvent) -> None:
+    def record(self, event: Event) -> None:
         """Buffer an event. Never raises and never waits: if the buffer is full, it is lost."""
         if len(self._events) >= CAPACITY:
             _lose([event], "buffer_full")
@@ -111,22 +114,23 @@ class AuditRecorder:
             batch = [self._events[number] for number in range(size)]
         self._write(batch)
 
-    def _write(self, left: list[AuditEvent]) -> None:
+    def _write(self, left: list[Event]) -> None:
         """Write the oldest events, and count as lost those that cannot be written."""
         size, delays = len(left), list(RETRY_DELAYS)
+        ids: list[int] = []  # of the first events that are left, once they have any
         while left and self._has(left[0]):
             events = left[:size]
             cause = None
             try:
-                _insert(events)
+                rows.insert(events, ids)
             except (OperationalError, InterfaceError) as exc:  # the database is unavailable
                 if delays:
                     self._closing.wait(delays.pop(0))  # a stopping process has no time
                     continue
                 events, cause = left, type(exc).__name__
             except (DatabaseError, ValueError) as exc:
-                if size > 1:
-                    size = 1  # so that only those are lost that the database refuses
+                if len(events) > 1:
+                    size = len(events) // 2  # down to those alone that the database refuses
                     continue
                 cause = type(exc).__name__
             except Exception:
@@ -134,17 +138,17 @@ class AuditRecorder:
                 logger.exception("audit_write_failed_unexpectedly")
                 cause = "internal_error"
             self._settle(events, cause)
-            left = left[len(events) :]
+            left, ids, size = left[len(events) :], ids[len(events) :], 2 * size
 
-    def _has(self, event: AuditEvent) -> bool:
+    def _has(self, event: Event) -> bool:
         """Return whether the oldest event is this one. Otherwise a `close` has counted it."""
         with self._lock:
             return self._is_oldest(event)
 
-    def _is_oldest(self, event: AuditEvent) -> bool:
+    def _is_oldest(self, event: Event) -> bool:
         return bool(self._events) and self._events[0] is event
 
-    def _settle(self, events: list[AuditEvent], cause: str | None) -> None:
+    def _settle(self, events: list[Event], cause: str | None) -> None:
         """Remove the oldest events: they are written or, with a cause, lost."""
         with self._lock:
             if not self._is_oldest(events[0]):
@@ -182,23 +186,7 @@ class AuditRecorder:
         _lose([self._events.popleft() for _ in range(len(self._events))], "stopped")
 
 
-def _insert(events: list[AuditEvent]) -> None:
-    """Insert events in one transaction.
-
-    Django sets their ids before the COMMIT. So events with ids come from a call whose COMMIT had no
-    good answer, and was done all the same or was not. Their ids are inserted again unless they are
-    there: nothing is written twice.
-    """
-    release_connection()  # as Django does between requests: a connection that failed is closed
-    if connection.vendor == "sqlite":
-        # Without an answer there was no COMMIT, and others may have got these ids. PostgreSQL gives
-        # none twice.
-        for event in events:
-            event.pk = None
-    AuditEvent.objects.bulk_create(events, ignore_conflicts=events[0].pk is not None)
-
-
-def _lose(events: list[AuditEvent], cause: str) -> None:
+def _lose(events: list[Event], cause: str) -> None:
     metrics.audit_write_failures_total.inc(len(events))
     for event in events:
         logger.error(

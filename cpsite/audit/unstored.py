@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 
 from cpsite.audit.history import MessageHistory
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import demand_all_messages
 
 #: How far back scans go.
 WINDOW: Final = timedelta(hours=24)
@@ -78,8 +79,9 @@ class UnstoredByClient:
 def count_unstored(now: datetime, client: str | None = None) -> UnstoredByClient:
     """Count the unstored messages among the newest SCAN_LIMIT, of all clients or of one.
 
-    Raises Django's database errors.
+    Raises Django's database errors, or NotRecorded.
     """
+    demand_all_messages()
     accepted = _read(now - WINDOW, now - GRACE, None, client)
     unstored = set(_not_stored(accepted, most=SCAN_LIMIT)[0])
     found: dict[str, Unstored] = {}
@@ -99,8 +101,9 @@ def find_waiting(
 ) -> Waiting:
     """Scan for unstored messages accepted more than `grace` before `now`, from `place` on if given.
 
-    With `client` only for that client's. Raises Django's database errors.
+    With `client` only for that client's. Raises Django's database errors, or NotRecorded.
     """
+    demand_all_messages()
     since = now - WINDOW
     accepted = _read(since, place.occurred_at if place else now - grace, place, client)
     found, looked_at = _not_stored(accepted, most=FOUND_LIMIT)

@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.event import Event, now
+from cpsite.audit.models import Kind
 from cpsite.audit.recorder import recorder
 from cpsite.dead_letters.letter import UNKNOWN, DeadLetter
 
@@ -34,8 +35,9 @@ def discarded(letter: DeadLetter, because: str, person: Person) -> None:
 
 def _record(kind: Kind, letter: DeadLetter, reason: str, person: Person) -> None:
     recorder.record(
-        AuditEvent(
-            kind=kind,
+        Event(
+            now(),
+            kind,
             message_id=letter.message_id,
             client=letter.client,
             reason=reason[:64],

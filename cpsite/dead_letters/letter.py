@@ -58,6 +58,11 @@ class DeadLetter:
         return self.message.accepted_at if self.message else None
 
     @property
+    def sqs_id_of_foreign(self) -> str | None:
+        """SQS's id of a foreign letter: its events have no other. None for a message of ours."""
+        return None if self.message else self.sqs_message_id
+
+    @property
     def ids(self) -> set[str]:
         """The ids that select it, in lower case: SQS's, and our own if it has one."""
         ours = {str(self.message_id)} if self.message else set()

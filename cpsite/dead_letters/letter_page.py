@@ -77,6 +77,7 @@ def _content(letter: DeadLetter, reader: Person) -> dict[str, Any]:
         source_ip=reader.source_ip,
         message_id=letter.message_id,
         client=letter.client,
+        sqs_message_id=letter.sqs_id_of_foreign,
     )
     preview = letter.payload[:PREVIEW_BYTES].decode(errors="replace")
     return {

@@ -68,7 +68,7 @@ class _Send:
 
 
 class Client:
-    """Wraps the boto3 SQS client of a Kombu channel. All calls to SQS go through it.
+    """Wraps the SQS client of a Kombu channel (`sqs_calls.py`). All calls to SQS go through it.
 
     Kombu creates one for each queue. Threads share it; a forked process must not.
     """

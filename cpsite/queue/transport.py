@@ -23,7 +23,7 @@ from kombu.asynchronous.aws.sqs.message import AsyncMessage
 from kombu.message import Message as KombuMessage
 from kombu.transport import SQS
 
-from cpsite import aws
+from cpsite.queue import sqs_calls
 from cpsite.queue.client import Client
 
 #: A Kombu header. Its value is the reason why the message's envelope could not be read.
@@ -47,7 +47,7 @@ class Channel(SQS.Channel):
     def new_sqs_client(self, *_args: Any, **_kwargs: Any) -> Client:
         # Kombu would create a new session for each client (cpsite/aws.py has one for all).
         options = self.connection.client.transport_options
-        made = aws.client("sqs", config=Config(**options.get("client-config", {})))
+        made = sqs_calls.new_client(Config(**options.get("client-config", {})))
         return Client(made, options.get(SEND_OPTIONS))
 
     def read(self, sqs_message: Mapping[str, Any]) -> KombuMessage:

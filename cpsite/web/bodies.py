@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
 from cpsite.message import CONTRACT_NAME
@@ -61,3 +62,9 @@ def shortened(value: str) -> str:
     """Return a Content-Length of at most LENGTH_DIGITS digits, which is as much too long."""
     digits = value.lstrip("0") or "0"
     return digits if len(digits) <= LENGTH_DIGITS else "9" * LENGTH_DIGITS
+
+
+def declared_length(request: HttpRequest) -> int:
+    """Return the Content-Length of a request in bytes, 0 without one."""
+    value = request.META.get("CONTENT_LENGTH") or "0"
+    return int(shortened(value)) if is_length(value) else 0

@@ -3,11 +3,11 @@
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, cast
+from typing import Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
 
 #: Networks whose addresses are IPv4 addresses in their last 32 bits: what a listener on `[::]` sees
 #: of an IPv4 client (RFC 4291, 2.5.5.2), and what a translator makes of one (RFC 6052, 2.1).
@@ -26,7 +26,12 @@ def source_ip(request: Request | HttpRequest) -> str | None:
     spelling here, so that the log, the audit log, rate limits and the admin's lockout agree: ports
     and brackets are dropped, and an IPv4 address within an IPv6 address is the IPv4 address.
     """
-    return normalized(BaseThrottle().get_ident(cast("Request", request)))
+    proxies, forwarded = settings.TRUSTED_PROXIES, request.META.get("HTTP_X_FORWARDED_FOR")
+    if not proxies or forwarded is None:
+        return normalized(request.META.get("REMOTE_ADDR") or "")
+    # Each proxy appends what it has seen: what comes before is what the caller wrote.
+    entries = forwarded.split(",")
+    return normalized(entries[-min(proxies, len(entries))])
 
 
 @lru_cache(maxsize=1024)

@@ -100,17 +100,11 @@ class BodyLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         longest = bodies.longest(request.path_info)
         is_message = request.method == "POST" and bodies.takes_messages(request.path_info)
-        if not is_message and _length(request) > longest:
+        if not is_message and bodies.declared_length(request) > longest:
             refusals.note(refusals.BODY_TOO_LARGE, request)
             answer = fallback_answers.body_too_large(longest)
             return JsonResponse(answer, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return self.get_response(request)
-
-
-def _length(request: HttpRequest) -> int:
-    """Return the Content-Length, 0 without one."""
-    value = request.META.get("CONTENT_LENGTH") or "0"
-    return int(bodies.shortened(value)) if bodies.is_length(value) else 0
 
 
 def is_admin(request: HttpRequest) -> bool:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from prometheus_client import Gauge
 
 from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
+from cpsite.audit.scope import holds_all_messages
 from cpsite.observability.notices import Notices
 from cpsite.observability.queue_depth import MESSAGES, QueueDepthSampler, of_this_process
 
@@ -67,7 +68,10 @@ class OldestMessage:
 
     def sample(self, messages: float) -> None:
         """Sample once. `messages` is the number on the queue, NaN if that is unknown."""
-        oldest_message_age_seconds.set(0.0 if messages == 0 else self._age())
+        if messages == 0:
+            oldest_message_age_seconds.set(0.0)
+        else:
+            oldest_message_age_seconds.set(self._age() if holds_all_messages() else math.nan)
 
     def _age(self) -> float:
         """Return the age in seconds, NaN if it is unknown."""

@@ -15,13 +15,14 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
 from greenlet import getcurrent, greenlet
 from gunicorn import glogging, util
+from gunicorn.http import wsgi
 from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
@@ -35,9 +36,11 @@ from gunicorn.workers.ggevent import GeventWorker
 from cpsite.web import fallback_answers, refusals
 from cpsite.web.in_flight import InFlight
 from cpsite.web.request_head import HEADERS_AT_MOST, HeaderRepeated, HostUnreadable, Request
+from cpsite.web.response import Response
 
-# gunicorn has no setting for it.
+# gunicorn has no settings for them.
 RequestParser.mesg_class = Request
+wsgi.Response = Response
 
 _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -224,6 +227,8 @@ class _Client:
         self.read_until = math.inf
         #: Fewest bytes to ask for at a time.
         self.fewest_bytes = 0
+        #: What is to be sent together, None while each write is sent at once.
+        self._gathered: list[bytes] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -240,9 +245,23 @@ class _Client:
         with self._waits:
             return self._sock.send(*args)
 
-    def sendall(self, *args: Any) -> None:
+    def sendall(self, data: bytes) -> None:
+        if self._gathered is not None:
+            self._gathered.append(data)
+            return
         with self._waits:
-            self._sock.sendall(*args)
+            self._sock.sendall(data)
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Send at the end of the context, at once, what was written in it."""
+        pieces: list[bytes] = []
+        self._gathered = pieces
+        try:
+            yield
+        finally:
+            self._gathered = None
+        self.sendall(b"".join(pieces))
 
     def sendfile(self, *args: Any, **options: Any) -> Any:
         with self._waits:

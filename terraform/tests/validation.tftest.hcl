@@ -60,6 +60,16 @@ run "log_level" {
   expect_failures = [var.log_level]
 }
 
+run "audit_events" {
+  command = plan
+
+  variables {
+    audit_events = "some"
+  }
+
+  expect_failures = [var.audit_events]
+}
+
 run "architecture" {
   command = plan
 

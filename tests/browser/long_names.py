@@ -13,11 +13,13 @@ REASON = "contract_a_code_of_an_adopter_that_is_as_long_as_a_column_may_be"
 ADDRESS = "2001:db8:85a3:1111:2222:8a2e:3703:7334"
 ACTOR = "shell:deployment-and-operations@bastion-host-1.eu-central-1.compute.internal"
 MESSAGE_ID = "6b1f1d5e-0000-4000-8000-000000000001"
+FAILED_ID = "00000000-0000-0000-0000-000000000001"
+WAITING_ID = "00000000-0000-0000-0000-000000000009"
 OBJECT_KEY = f"messages/{CONTRACT}/2026/11/26/23/20261126T235959.123456Z-{MESSAGE_ID}.json"
 assert (len(CONTRACT), len(CLIENT), len(REASON)) == (30, 64, 64)
 
-#: One message that was accepted, failed, redriven, read and stored; another one that only waits;
-#: a refused request; and some that are short.
+#: One message that was accepted, failed, redriven, read and stored; three that have failed; one of
+#: which no event says what became of it; a refused request; and some that are short.
 EVENTS = f"""
 import uuid
 from datetime import timedelta
@@ -38,6 +40,7 @@ for number in range(3):
     waiting = dict(about, message_id=uuid.UUID(int=number))
     add(Kind.ACCEPTED, 5, duration_ms=3, **waiting)
     add(Kind.FAILED, 6, reason={REASON!r}, attempts=1, **waiting)
+add(Kind.ACCEPTED, 6, **dict(about, message_id=uuid.UUID({WAITING_ID!r})))
 add(Kind.REFUSED, 7, reason={REASON!r}, source_ip={ADDRESS!r}, contract={CONTRACT!r})
 for number in range(20):
     add(Kind.REFUSED, 8 + number, reason="token_unknown", source_ip="192.0.2.1")

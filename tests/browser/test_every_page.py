@@ -16,6 +16,7 @@ from tests.end_to_end.conftest import Services
 WIDTHS = (1440, 1024, PHONE["width"])
 THEMES = ("light", "dark")
 EVENTS = "/admin/audit/auditevent/"
+USERS, GROUPS = "/admin/auth/user/", "/admin/auth/group/"
 UNKNOWN_ID = "6b1f1d5e-0000-4000-8000-00000000000f"
 NOBODY = "somebody-who-may-log-in-but-see-nothing"
 
@@ -89,6 +90,62 @@ def _open_schemas(page: Page) -> None:
             each.click()
 
 
+def _open_details(page: Page) -> None:
+    for each in page.locator("details > summary").all():
+        each.click()
+
+
+def _fill_in_wrongly(page: Page) -> None:
+    """Send a form of a user or a password whose parts do not fit each other."""
+    if (name := page.get_by_label("Username:")).count():
+        name.fill("somebody else")
+    if (old := page.get_by_label("Old password:")).count():
+        old.fill("not-the-password")
+    for number, each in enumerate(
+        page.locator("input[name^=new_password], input[name^=password]").all()
+    ):
+        each.fill(f"password-{number}")
+    page.locator(".submit-row [type=submit]").first.click()
+    page.locator(".errornote").wait_for()
+
+
+def _save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator(".messagelist").wait_for()
+
+
+def _delete_ticked(page: Page) -> None:
+    page.locator("#action-toggle").check()
+    page.get_by_label("Action:").select_option("delete_selected")
+    page.get_by_role("button", name="Run the selected action").or_(
+        page.get_by_role("button", name="Go")
+    ).click()
+    page.get_by_text("Are you sure").first.wait_for()
+
+
+def _ask_to_discard(page: Page) -> None:
+    page.locator("input[name=letter]").first.check()
+    page.get_by_role("button", name="Discard the ticked ones").click()
+    page.get_by_text("deleted for good").wait_for()
+
+
+def _show_content(page: Page) -> None:
+    page.get_by_role("button", name="Show the content").click()
+    page.locator(".audit-content").wait_for()
+
+
+def _log_out(page: Page) -> None:
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_text("Thanks for spending").wait_for()
+
+
+def _log_in_wrongly(page: Page) -> None:
+    page.get_by_label("Username:").fill("nobody")
+    page.get_by_label("Password:").fill("a-wrong-password")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("Please enter the correct").wait_for()
+
+
 API = {
     "send": Shown("/", "The same with curl"),
     "send-refused": Shown("/", "The same with curl", _is_refused),
@@ -103,9 +160,11 @@ API = {
     "error-500": Shown("/error/500", "request-1"),
     "error-503": Shown("/error/database_unavailable", "does not answer"),
     "login": Shown("/admin/login/", "Password"),
+    "login-wrong": Shown("/admin/login/", "Password", _log_in_wrongly),
 }
 PAGES_OF_THE_ADMIN = {
     "index": Shown("/admin/", "Dead letters"),
+    "index-open": Shown("/admin/", "Dead letters", _open_details),
     "clients": Shown(f"{EVENTS}clients/", long_names.CLIENT),
     "client": Shown(f"{EVENTS}clients/{long_names.CLIENT}/", "Newest events"),
     "events": Shown(EVENTS, long_names.CLIENT),
@@ -114,11 +173,42 @@ PAGES_OF_THE_ADMIN = {
     "event": Shown(f"{EVENTS}1/change/", long_names.CLIENT),
     "event-stored": Shown(f"{EVENTS}4/change/", long_names.CLIENT),
     "message": Shown(f"{EVENTS}message/{long_names.MESSAGE_ID}/", "Timeline"),
+    "message-failed": Shown(
+        f"{EVENTS}message/{long_names.FAILED_ID}/", "attempt to store it failed"
+    ),
+    "message-waiting": Shown(f"{EVENTS}message/{long_names.WAITING_ID}/", "among the 1 dead"),
     "message-unknown": Shown(f"{EVENTS}message/{UNKNOWN_ID}/", "no such message"),
     "unstored": Shown(f"{EVENTS}waiting/", long_names.CLIENT),
     "dead-letters": Shown("/admin/uploader/deadletterentry/", long_names.REASON),
-    "users": Shown("/admin/auth/user/", NOBODY),
+    "letter": Shown(
+        f"/admin/uploader/deadletterentry/letter/{long_names.MESSAGE_ID}/", "SQS deletes it in"
+    ),
+    "letter-content": Shown(
+        f"/admin/uploader/deadletterentry/letter/{long_names.MESSAGE_ID}/",
+        "SQS deletes it in",
+        _show_content,
+    ),
+    "letter-unknown": Shown(
+        f"/admin/uploader/deadletterentry/letter/{UNKNOWN_ID}/", "No dead letter with this id"
+    ),
+    "discard": Shown("/admin/uploader/deadletterentry/", long_names.REASON, _ask_to_discard),
+    "users": Shown(USERS, NOBODY),
+    "users-delete": Shown(USERS, NOBODY, _delete_ticked),
+    "user-add": Shown(f"{USERS}add/", "Username"),
+    "user-add-wrong": Shown(f"{USERS}add/", "Username", _fill_in_wrongly),
+    "user": Shown(f"{USERS}2/change/", NOBODY),
+    "user-saved": Shown(f"{USERS}2/change/", NOBODY, _save),
+    "user-password": Shown(f"{USERS}2/password/", NOBODY),
+    "user-history": Shown(f"{USERS}2/history/", "Change history"),
+    "user-delete": Shown(f"{USERS}2/delete/", "Are you sure"),
+    "groups": Shown(GROUPS, "Operators"),
+    "group-add": Shown(f"{GROUPS}add/", "Permissions"),
+    "group": Shown(f"{GROUPS}1/change/", "Permissions"),
+    "group-history": Shown(f"{GROUPS}1/history/", "Change history"),
+    "group-delete": Shown(f"{GROUPS}1/delete/", "Are you sure"),
     "password": Shown("/admin/password_change/", "Old password"),
+    "password-wrong": Shown("/admin/password_change/", "Old password", _fill_in_wrongly),
+    "password-done": Shown("/admin/password_change/done/", "Your password was changed"),
     "not-found": Shown("/admin/nowhere/", "nothing at this address"),
 }
 FOR_NOBODY = {
@@ -209,6 +299,13 @@ def test_pages_of_the_api(faults_of):
 def test_pages_of_the_admin(page, full_site, faults_of):
     _log_in(page, ADMIN[0])
     faults = faults_of(PAGES_OF_THE_ADMIN)
+    assert not faults, "\n".join(faults)
+
+
+def test_pages_of_who_leaves(page, full_site, faults_of):
+    """Last, because nothing else is to be seen afterwards."""
+    _log_in(page, ADMIN[0])
+    faults = faults_of({"logged-out": Shown("/admin/", "Dead letters", _log_out)})
     assert not faults, "\n".join(faults)
 
 

@@ -1,5 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from botocore.httpsession import get_cert_path
+
 from cpsite import aws
 
 
@@ -35,3 +38,18 @@ def test_threads_may_make_clients_at_the_same_time():
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: aws.client("sqs"), range(16)))
     assert len({id(client) for client in made}) == 16
+
+
+@pytest.mark.parametrize("way", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle", "none"])
+def test_authorities_are_found_where_boto3_looks_for_them(monkeypatch, tmp_path, way):
+    config = tmp_path / "config"
+    config.write_text("[default]\nca_bundle = /own.pem\n" if way == "ca_bundle" else "")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    # The machine's own.
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    if way.isupper():
+        monkeypatch.setenv(way, "/own.pem")
+    aws._session.cache_clear()
+    expected = "/own.pem" if way != "none" else get_cert_path(verify=True)
+    assert aws.trusted_authorities() == expected
+    aws._session.cache_clear()

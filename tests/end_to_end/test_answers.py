@@ -4,6 +4,9 @@ import gzip
 import http.client
 import json
 import socket
+import struct
+import sys
+from contextlib import closing
 
 import pytest
 
@@ -60,3 +63,22 @@ def test_clients_get_what_tells_them_what_to_do(services):
     assert ("refused", "https_required") in {(kind, reason) for kind, reason, _ in rows}
     assert {str(address) for _, _, address in rows} == {"127.0.0.1"}
     assert len(services.queue.bodies()) == 1
+
+
+#: Where Linux's `struct tcp_info` has `tcpi_data_segs_in` (linux/tcp.h), in bytes.
+DATA_SEGMENTS_IN = 152
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's TCP_INFO")
+@pytest.mark.parametrize("good", [True, False], ids=["accepted", "refused"])
+def test_an_answer_arrives_whole(services, good):
+    """Nobody who loses the connection has a status without its body."""
+    services.validator(WEB_CONCURRENCY="1")
+    body = json.dumps(factories.envelope() if good else {})
+    with closing(http.client.HTTPConnection("127.0.0.1", services.port, timeout=30)) as connection:
+        connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert json.loads(answer.read())
+        assert answer.status == (202 if good else 401)
+        info = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        assert struct.unpack_from("I", info, DATA_SEGMENTS_IN) == (1,)

@@ -100,7 +100,7 @@ def test_the_uploader_tells_the_same(services):
     services.uploader(CPSITE_REVISION="4a1c9e0")
     services.post(factories.fields())
     stored = ("uploader_messages_total", ("result", "stored"))
-    wait_for(lambda: scrape(services, "UPLOADER_METRICS_PORT")[stored] == 1, "the object")
+    wait_for(lambda: scrape(services, "UPLOADER_METRICS_PORT").get(stored) == 1, "the object")
     found = scrape(services, "UPLOADER_METRICS_PORT")
     assert {name for name, *_ in found} >= PROCESS
     assert found[("cpsite_build_info", ("revision", "4a1c9e0"), ("service", "uploader"))] == 1
@@ -130,33 +130,40 @@ def reports(services, **wanted):
     return wait_for(found, f"{wanted}")
 
 
+def oldest(services, fits):
+    """Wait until the age of the oldest message fits; return it.
+
+    A process tells the depth first: it asks for the age afterwards.
+    """
+
+    def found():
+        age = scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST)
+        return age is not None and fits(age) and [age]
+
+    (age,) = wait_for(found, "an age of the oldest message")
+    return age
+
+
 def test_without_an_uploader_the_validator_says_what_waits_and_since_when(services):
     validator = services.validator(WEB_CONCURRENCY="2")
     reports(services, messages=0, dead_letters=0)
-    wait_for(
-        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST) == 0,
-        "an age without messages",
-    )
+    assert oldest(services, lambda age: age == 0) == 0
     for number in range(3):
         assert services.post(factories.fields(field1=str(number)))[0] == 202
     services.queue.client.send_message(QueueUrl=services.queue.dlq_url, MessageBody="x")
     seen = reports(services, messages=3, dead_letters=1)
     assert (seen[depth("messages", "in_flight")], seen[depth("messages", "delayed")]) == (0, 0)
-    oldest = wait_for(
-        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST), "the age of the first"
-    )
-    wait_for(
-        lambda: scrape(services, "VALIDATOR_METRICS_PORT").get(OLDEST, 0) > oldest,
-        "the age to grow, as nothing is stored",
-    )
+    first = oldest(services, lambda age: age > 0)
+    assert oldest(services, lambda age: age > first)  # nothing is stored
     # Whichever of its processes it is that asks, another one goes on.
     for pid in booted(validator):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: services.post(factories.fields())[0] == 202, "new processes")
-    assert reports(services, messages=4, dead_letters=1)[OLDEST] > oldest
+    assert reports(services, messages=4, dead_letters=1)
+    assert oldest(services, lambda age: age > first)
     services.uploader()
     assert reports(services, messages=0, dead_letters=1)
-    wait_for(lambda: scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST] == 0, "all to be stored")
+    assert oldest(services, lambda age: age == 0) == 0
     of_both = {depth("messages"), depth("dead_letters")}
     wait_for(lambda: of_both <= scrape(services, "UPLOADER_METRICS_PORT").keys(), "the same of it")
     assert validator.stop() == 0
@@ -181,12 +188,15 @@ def test_queues_that_cannot_be_asked_for_change_nothing_for_requests(services):
     reports(services, messages=0, dead_letters=0)
     services.queue.client.delete_queue(QueueUrl=services.queue.dlq_url)
     wait_for(
-        lambda: math.isnan(scrape(services, "VALIDATOR_METRICS_PORT")[depth("dead_letters")]),
+        lambda: math.isnan(
+            scrape(services, "VALIDATOR_METRICS_PORT").get(depth("dead_letters"), 0)
+        ),
         "no value in place of an old one",
     )
     assert services.post(factories.fields())[0] == 202
     assert services.get("/health/ready")[0] == 200
-    assert reports(services, messages=1)[OLDEST] >= 0
+    assert reports(services, messages=1)
+    assert oldest(services, lambda age: age >= 0) >= 0
     lines = [line for line in validator.lines() if line["event"] == "queue_depth_unknown"]
     assert {line["queue"] for line in lines} == {"dead_letters"}
     assert "queue_depth_failed_unexpectedly" not in {line["event"] for line in validator.lines()}
@@ -201,7 +211,7 @@ def test_a_database_that_hangs_leaves_the_depth_and_the_requests_alone(services)
     with psycopg.connect(url) as database:
         database.execute("LOCK TABLE audit_auditevent IN ACCESS EXCLUSIVE MODE")
         assert services.post(factories.fields())[0] == 202
-        wait_for(lambda: math.isnan(scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST]), "no age")
+        assert math.isnan(oldest(services, math.isnan))
         assert services.post(factories.fields())[0] == 202
         reports(services, messages=2)
-    wait_for(lambda: scrape(services, "VALIDATOR_METRICS_PORT")[OLDEST] > 0, "the age again")
+    assert oldest(services, lambda age: age > 0)

@@ -29,6 +29,8 @@ module = load(
     atexit=no_hooks("atexit", "register"),
 )
 module.release_connection = switch
+rows = load("cpsite.audit.rows")
+rows.release_connection = switch
 
 #: What the next INSERTs do; later ones work.
 DATABASES = {
@@ -41,6 +43,7 @@ DATABASES = {
     "loses answers, and fails in between": ["answer lost", "unavailable", "answer lost"],
     "loses an answer, then hangs": ["answer lost", "hangs"],
     "loses a COMMIT": ["no commit"],
+    "gives no ids": ["no ids", "answer lost"],
     "raises what nobody thought of": ["unexpected"],
 }
 ERRORS = {
@@ -63,7 +66,7 @@ def _quiet():
 
 class Event:
     def __init__(self, name, *, is_bad=False):
-        self.name, self.is_bad, self.pk = name, is_bad, None
+        self.name, self.is_bad = name, is_bad
 
     def __repr__(self):
         return self.name
@@ -82,17 +85,33 @@ class Database:
         #: Events whose INSERT is under way, and whose COMMIT had no answer.
         self.inserting, self.unanswered = [], set()
         self._ids, self._inserts = itertools.count(1), itertools.count(1)
+        rows.connection = self
+        rows._take_ids, rows._copy = self._take_ids, self._copy
+        rows._insert_missing = self._insert_missing
 
-    def bulk_create(self, events, *, ignore_conflicts):
-        kind = self.kinds.pop(0) if self.kinds else "works"
-        note(f"INSERT {events}: {kind}")
+    def insert(self, events, ids):
+        self._kind = self.kinds.pop(0) if self.kinds else "works"
+        note(f"INSERT {events}: {self._kind}")
         self.inserting = events
         try:
-            self._insert(events, kind, ignore_conflicts=ignore_conflicts)
+            rows.insert(events, ids)
         finally:
             self.inserting = []
 
-    def _insert(self, events, kind, *, ignore_conflicts):
+    def _take_ids(self, number):
+        switch()
+        if self._kind == "no ids":
+            raise OperationalError
+        return list(itertools.islice(self._ids, number))
+
+    def _copy(self, events, ids):
+        self._insert(events, ids)
+
+    def _insert_missing(self, events, ids):
+        self._insert(events, ids, ignore_conflicts=True)
+
+    def _insert(self, events, ids, *, ignore_conflicts=False):
+        kind = self._kind
         number = next(self._inserts)
         switch()
         if kind.startswith("hangs"):
@@ -101,17 +120,17 @@ class Database:
             raise ERRORS[kind]
         if any(event.is_bad for event in events):
             raise DataError
-        for event in events:
-            event.pk = event.pk or next(self._ids)
+        assert len(ids) >= len(events)
         switch()
-        if kind == "no commit":
+        if kind in {"no commit", "no ids"}:
             raise OperationalError
-        new = [event for event in events if event.pk not in self.rows]
-        if len(new) < len(events) and not ignore_conflicts:
+        batch = dict(zip(ids, events, strict=False))
+        new = {taken: event for taken, event in batch.items() if taken not in self.rows}
+        if len(new) < len(batch) and not ignore_conflicts:
             self.unanswered.clear()  # this is an answer
             raise IntegrityError
-        self.rows |= {event.pk: event for event in new}
-        for event in new:
+        self.rows |= new
+        for event in new.values():
             self.written[event.name].append(number)
         if kind == "answer lost":
             self.unanswered |= {event.name for event in events}
@@ -133,14 +152,9 @@ class Recording:
         self.unanswered, self.stopped = set(), []
         #: When the time of the close of a task is over.
         self.closing_until = {}
-        module.AuditEvent = self
-        module.connection = self.database
+        module.rows = self.database
         module._lose = self.lose
         self.recorder = module.AuditRecorder()
-
-    @property
-    def objects(self):
-        return self.database
 
     def lose(self, events, cause):
         note(f"lost {events}: {cause}")

@@ -205,6 +205,7 @@ class Receiver(uploader.receiver.Receiver):
     def read_settings(self):
         return self.settings
 
+    @property
     def _client(self):
         return self.sqs
 
@@ -235,13 +236,11 @@ class Heartbeat(uploader.heartbeat.Heartbeat):
 class Audit:
     """The audit recorder's database, which works or hangs, and what became of the events."""
 
-    vendor = "postgresql"
-
     def __init__(self, *, hangs=False):
         self.hangs = hangs
         self.recorded, self.accounted = [], set()
         module = uploader.recorder
-        module.AuditEvent, module.connection = types.SimpleNamespace(objects=self), self
+        module.rows = self
         module._lose = lambda events, _cause: self.accounted.update(map(id, events))
         self.recorder = module.AuditRecorder()
         self.close = self.recorder.close
@@ -251,7 +250,7 @@ class Audit:
         self.recorder.record(event)
         self.recorded.append(event)
 
-    def bulk_create(self, events, **_options):
+    def insert(self, events, _ids):
         note(f"INSERT of {len(events)}")
         switch()
         if self.hangs:

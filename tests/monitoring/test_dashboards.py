@@ -25,7 +25,9 @@ COLUMNS = 24
 NOT_SHOWN = {
     "django_http_requests_before_middlewares_total": "the same requests, without their route",
     "django_http_responses_before_middlewares_total": "the same answers, without their status",
-    "django_http_requests_latency_including_middlewares_seconds": "the same, of all routes at once",
+    "django_http_requests_latency_including_middlewares_seconds": "pages may take their time",
+    "django_http_requests_latency_seconds_by_view_method": "as above, by route",
+    "django_http_requests_body_total_bytes": "of pages, which have short forms",
     "django_http_requests_unknown_latency": "counts faults in the order of Django's middleware",
     "django_http_requests_total_by_method_total": "that by route has the method, too",
     "django_http_requests_total_by_transport_total": "always http behind the load balancer",
@@ -67,6 +69,17 @@ def _all_panels():
 
 def _links(panel):
     return [link["title"].removeprefix("Runbook: ") for link in panel.get("links", [])]
+
+
+@pytest.mark.parametrize("name", ["overview", "validator"])
+def test_what_is_shed_unread_is_beside_what_has_failed(name):
+    """Such a request is in no other metric than this one."""
+    shed = 'validator_http_refusals_total{reason="overloaded"'
+    for panel in dashboards.panels(DASHBOARDS[name]):
+        asked = " ".join(query["expr"] for query in panel.get("targets", ()))
+        if shed in asked and "queue_unavailable" in asked:
+            return
+    pytest.fail("no panel has both")
 
 
 # --- What Grafana expects -------------------------------------------------------------------

@@ -70,7 +70,8 @@ def test_the_services_tell_at_least_these():
     assert {
         "validator_messages_total",
         "validator_publish_seconds_bucket",
-        "django_http_requests_latency_seconds_by_view_method_count",
+        "validator_request_seconds_count",
+        "django_http_requests_total_by_view_transport_method_total",
         "uploader_upload_seconds_count",
         "process_resident_memory_bytes",
         "cpsite_build_info",

@@ -52,13 +52,7 @@ def part(accepted_at):
 @pytest.fixture
 def now(monkeypatch):
     moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return moment.astimezone(tz)
-
-    monkeypatch.setattr(accounting, "datetime", Clock)
+    monkeypatch.setattr(accounting, "now", lambda: moment)
     return moment
 
 

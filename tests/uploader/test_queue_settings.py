@@ -47,7 +47,7 @@ def test_an_unavailable_sqs_does_not_stop_the_start(receiver, monkeypatch, caplo
 
 def test_a_truncated_answer_does_not_stop_the_start(receiver, monkeypatch, caplog):
     """botocore takes a 200 without a body for success."""
-    monkeypatch.setattr(receiver._client()._client, "get_queue_attributes", lambda **_: {})
+    monkeypatch.setattr(receiver._client._client, "get_queue_attributes", lambda **_: {})
     check_queue(receiver)
     (line,) = [each for each in caplog.records if each.getMessage() == "queue_not_checked"]
     assert line.error == "aws_NoAttributes"

@@ -404,12 +404,11 @@ def test_a_stop_releases_messages_that_wait_for_the_storage(make_worker, queue, 
 
 def test_a_failing_audit_log_fails_no_message(make_worker, queue, bucket, monkeypatch, audit):
     from django.db import OperationalError
-    from django.db.models import QuerySet
 
     def fail(*_args, **_kwargs):
         raise OperationalError
 
-    monkeypatch.setattr(QuerySet, "bulk_create", fail)
+    monkeypatch.setattr("cpsite.audit.rows.insert", fail)
     monkeypatch.setattr(recorder._closing, "wait", lambda seconds: None)
     publish(2)
     assert make_worker().run().stored == 2

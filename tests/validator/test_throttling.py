@@ -141,7 +141,7 @@ def test_outages_do_not_count_as_refusals(client, queue, settings):
     ],
 )
 def test_the_source_address_follows_the_trusted_proxies(proxies, forwarded, expected, settings):
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": proxies}
+    settings.TRUSTED_PROXIES = proxies
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", headers=headers)
     assert source_ip(Request(request)) == expected

@@ -99,9 +99,12 @@ def _message_schemas() -> Schema:
             {
                 "message_id": {**STRING, "format": "uuid"},
                 "status": {
-                    **one_of(Status),
-                    "description": "`failed`: the last attempt to store it failed. It will be "
-                    "retried, or it is in the dead-letter queue.",
+                    # Without a record of messages the answer is another one (501).
+                    **one_of(status for status in Status if status != Status.UNKNOWN),
+                    "description": "By the audit log. `queued`: SQS has it, and no event says "
+                    "that it is stored or that an attempt failed; such an event may be lost. "
+                    "`failed`: the last attempt to store it failed. It will be retried, or it is "
+                    "in the dead-letter queue, or was discarded there.",
                 },
                 "contract": {**STRING, "description": "The name of its contract."},
                 "accepted_at": MOMENT,

@@ -13,7 +13,7 @@ from cpsite.web import fallback_answers
 from cpsite.web.bodies import PAGE_BODY_BYTES
 from validator import exceptions
 from validator.exceptions import REFUSALS
-from validator.message_status import MessageUnknown, StatusUnavailable
+from validator.message_status import MessageUnknown, StatusNotRecorded, StatusUnavailable
 from validator.openapi.components import STRING, Schema, error_of, ref
 
 #: The refusals of `GET /messages/<message_id>/`.
@@ -23,6 +23,7 @@ STATUS_REFUSALS: Final[tuple[type[drf.APIException], ...]] = (
     MessageUnknown,
     exceptions.NotAcceptable,
     drf.Throttled,
+    StatusNotRecorded,
     exceptions.TokenCheckUnavailable,
     StatusUnavailable,
 )

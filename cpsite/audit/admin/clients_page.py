@@ -6,7 +6,9 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import (
     address_link,
     ago,
@@ -29,7 +31,8 @@ from cpsite.audit.clients import (
     read_clients,
 )
 from cpsite.audit.models import AuditEvent, Kind
-from cpsite.audit.unstored import Unstored, UnstoredByClient, count_unstored, find_waiting
+from cpsite.audit.scope import WHY, holds_all_messages, recorded_kinds
+from cpsite.audit.unstored import UnstoredByClient, count_unstored, find_waiting
 from cpsite.message import CLIENT_NAME
 from cpsite.moments import span
 
@@ -60,7 +63,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def _context(after: str, now: datetime) -> dict[str, Any]:
     names = values_of("client", after)
-    unstored = count_unstored(now)
+    unstored = count_unstored(now) if holds_all_messages() else None
     clients = read_clients(names, now, limit=EVENTS_OF_MANY)
     return {
         "clients": [_row(client, unstored) for client in clients],
@@ -71,16 +74,22 @@ def _context(after: str, now: datetime) -> dict[str, Any]:
         "next": names[-1] if len(names) == LIMIT else "",
         "is_continued": bool(after),
         "limit": EVENTS_OF_MANY,
+        "not_recorded": "" if unstored else WHY,
     }
 
 
-def _row(client: Activity, unstored: UnstoredByClient) -> dict[str, Any]:
+def _row(client: Activity, unstored: UnstoredByClient | None) -> dict[str, Any]:
     return {
         "link": client_link(client.name),
-        **_figures(client),
+        **_of_client(client),
         "reasons": _reasons(client),
-        "waiting": _waiting(unstored.clients.get(client.name), is_all=unstored.is_all),
+        "waiting": _waiting(unstored, client.name),
     }
+
+
+def _of_client(activity: Activity) -> dict[str, Any]:
+    """Return the figures of a client; without its last request if that may have been accepted."""
+    return _figures(activity) | ({} if holds_all_messages() else {"last_seen": ""})
 
 
 def _figures(activity: Activity) -> dict[str, Any]:
@@ -93,7 +102,9 @@ def _figures(activity: Activity) -> dict[str, Any]:
             {
                 "kind": kind.value,
                 "hour": _figure(activity.hour, kind, of_hour),
+                "hour_mark": marks.of_kind(kind, activity.hour.kinds),
                 "day": _figure(activity.day, kind, more),
+                "day_mark": marks.of_kind(kind, activity.day.kinds),
                 "hour_url": _events_of(activity, kind, "1h"),
                 "day_url": _events_of(activity, kind, "24h"),
             }
@@ -110,7 +121,7 @@ def _is_within_the_hour(activity: Activity) -> bool:
 
 
 def _figure(figures: Figures, kind: Kind, more: str) -> str:
-    return f"{figures.kinds[kind]:,}{more}"
+    return f"{figures.kinds[kind]:,}{more}" if kind in recorded_kinds() else "-"
 
 
 def _events_of(activity: Activity, kind: Kind, since: str) -> str:
@@ -125,12 +136,15 @@ def _reasons(activity: Activity) -> list[tuple[Any, str]]:
     return [(reason_link(reason), f"{number:,}{more}") for (_, reason), number in most_first]
 
 
-def _waiting(unstored: Unstored | None, *, is_all: bool) -> str:
+def _waiting(counted: UnstoredByClient | None, client: str) -> str:
     """Say how long the oldest unstored message waits; "over" where older ones were not read."""
-    if unstored is None:
+    unstored = counted.clients.get(client) if counted else None
+    if counted is None or unstored is None:
         return ""
-    over = "" if is_all else "over "
-    return f"{unstored.number:,}, the oldest for {over}{span(timezone.now() - unstored.oldest)}"
+    over = "" if counted.is_all else "over "
+    age = timezone.now() - unstored.oldest
+    text = f"{unstored.number:,}, the oldest for {over}{span(age)}"
+    return format_html("{}{}", marks.of_age(age), text)
 
 
 def context_of(name: str) -> dict[str, Any]:
@@ -141,17 +155,18 @@ def context_of(name: str) -> dict[str, Any]:
     if not newest:
         raise Http404("The audit log knows no such client.")
     (activity,) = read_clients([name], now, limit=EVENTS_OF_ONE)
-    waiting = find_waiting(now, client=name)
-    unstored = count_unstored(now, client=name)
+    unstored = count_unstored(now, client=name) if holds_all_messages() else None
+    waiting = find_waiting(now, client=name).messages if unstored else ()
     return {
         "name": name,
-        **_figures(activity),
+        **_of_client(activity),
         "reasons": _reasons(activity),
         "chart": _chart_of_refusals(name, now),
-        "waiting_summary": _waiting(unstored.clients.get(name), is_all=unstored.is_all),
+        "waiting_summary": _waiting(unstored, name),
+        "not_recorded": "" if unstored else WHY,
         "waiting": [
             (message_link(each.message_id), ago(each.accepted_at or now))
-            for each in waiting.messages[:WAITING_MESSAGES]
+            for each in waiting[:WAITING_MESSAGES]
         ],
         "events": [_event(each) for each in newest],
         "all_events": events_url(client=name),

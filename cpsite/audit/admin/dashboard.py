@@ -1,29 +1,19 @@
 """The landing page of the admin: what is stuck and since when, and the last day in figures."""
 
 import math
-from functools import cache
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
-from django.core.cache import cache as django_cache
 from django.urls import reverse
 from django.utils import timezone
 
-from cpsite.audit.admin import overview
+from cpsite.audit.admin import marks, overview
+from cpsite.audit.admin.queues import Queue, read_queues
 from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
 from cpsite.audit.unstored import Waiting
 from cpsite.moments import span
-from cpsite.observability.queue_depth import (
-    DEAD_LETTERS,
-    MESSAGES,
-    QueueDepthSampler,
-    of_this_process,
-)
-
-#: Seconds for which a process caches what SQS says.
-CACHE_SECONDS: Final = 10
-_CACHE_KEY: Final = "audit-queues"
-_TITLES: Final = {MESSAGES: "Queue", DEAD_LETTERS: "Dead-letter queue"}
+from cpsite.observability.queue_depth import DEAD_LETTERS, MESSAGES
 
 
 def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
@@ -31,19 +21,33 @@ def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
     may_see_letters = isinstance(user, PermissionsMixin) and user.has_perm(
         "uploader.view_deadletterentry"
     )
-    queues = _queues()
+    queues = read_queues()
     figures = overview.context()
     return {
         **figures,
+        **_oldest(figures["overview"].waiting),
         "events_url": reverse("admin:audit_auditevent_changelist"),
         "may_see_letters": may_see_letters,
-        "oldest": _oldest(figures["overview"].waiting),
-        "queues": [queues[name] for name in (MESSAGES, DEAD_LETTERS) if name in queues],
+        "queues": [_row(queues[name]) for name in (MESSAGES, DEAD_LETTERS) if name in queues],
     }
 
 
-def _oldest(waiting: Waiting) -> str:
+def _oldest(waiting: Waiting | None) -> dict[str, Any]:
     """Say for how long the oldest message waits, by the audit log; empty if none does.
+
+    `waiting` is None where the audit log does not say which messages were stored.
+    """
+    if waiting is None:
+        return {"oldest": ""}
+    try:
+        age = _age_of_oldest(waiting)
+    except OldestUnknown:
+        return {"oldest": "unknown: too many were stored meanwhile"}
+    return {"oldest": span(age) if age is not None else "", "late": marks.of_age(age)}
+
+
+def _age_of_oldest(waiting: Waiting) -> timedelta | None:
+    """Return for how long the oldest message waits, or None. Raises OldestUnknown.
 
     `oldest_waiting` leaves out what is retried while later messages are stored: `waiting` has it.
     """
@@ -53,29 +57,21 @@ def _oldest(waiting: Waiting) -> str:
         moments.append(oldest_waiting(now))
     except OldestUnknown:
         if not moments:
-            return "unknown: too many were stored meanwhile"
+            raise
     oldest = min(filter(None, moments), default=None)
-    return span(now - oldest) if oldest else ""
+    return now - oldest if oldest else None
 
 
-@cache
-def _sampler() -> QueueDepthSampler:
-    """Return the client of this process, which asks only when a page is shown."""
-    return QueueDepthSampler(of_this_process())
-
-
-def _queues() -> dict[str, dict[str, Any]]:
-    """Return the rows of the queues that this process may ask for, up to CACHE_SECONDS old."""
-    found: dict[str, dict[str, Any]] | None = django_cache.get(_CACHE_KEY)
-    if found is None:
-        found = {name: _row(name, url) for name, url in of_this_process().items()}
-        django_cache.set(_CACHE_KEY, found, CACHE_SECONDS)
-    return found
-
-
-def _row(name: str, url: str) -> dict[str, Any]:
-    depths = _sampler().depths(name, url)  # visible, in flight, delayed
-    return {"name": name, "title": _TITLES[name], "depths": list(map(_number, depths.values()))}
+def _row(queue: Queue) -> dict[str, Any]:
+    is_bad = queue.name == DEAD_LETTERS
+    return {
+        "name": queue.name,
+        "title": queue.title,
+        "depths": [
+            (marks.of_failures(int(depth)) if is_bad and depth > 0 else "", _number(depth))
+            for depth in queue.depths
+        ],
+    }
 
 
 def _number(depth: float) -> str:

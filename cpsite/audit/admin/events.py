@@ -44,6 +44,7 @@ from cpsite.audit.admin.pagination import BoundedCountPaginator
 from cpsite.audit.admin.parameters import KnownParameters
 from cpsite.audit.history import read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.audit.scope import WHY, holds_all_messages
 from cpsite.message import CLIENT_NAME
 from cpsite.moments import readable
 from cpsite.web.client_address import source_ip
@@ -260,6 +261,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         history = read_history(message_id)
         context = self._context(request, f"Message {message_id}")
         if history is None:
+            context["not_recorded"] = "" if holds_all_messages() else WHY
             return self._page(request, "message_unknown", context, status=404)
         return self._page(request, "message", context | message_page.context(request, history))
 

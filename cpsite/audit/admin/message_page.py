@@ -9,28 +9,34 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from cpsite.audit.admin import marks, queues
 from cpsite.audit.admin.display import actor_link, address_link, badge, client_link, reason_link
-from cpsite.audit.history import MessageHistory
+from cpsite.audit.history import MessageHistory, Status
 from cpsite.audit.models import AuditEvent
+from cpsite.audit.scope import WHY
 from cpsite.moments import readable, span
 
 
 def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
     """Return what the template `admin/audit/message.html` shows."""
     accepted, stored = history.accepted_at, history.stored_at
+    took = (stored or timezone.now()) - accepted if accepted else None
     of_object = next((event for event in history.events if event.object_key), None)
     return {
         "history": history,
-        "status": badge(history.status),
+        "status": badge(history.shown_status),
+        "not_recorded": WHY if history.status == Status.UNKNOWN else "",
         "client": client_link(history.client),
         "reason": history.last.reason,
         "accepted": readable(accepted) if accepted else "",
         "stored": readable(stored) if stored else "",
-        "took": span(stored - accepted) if accepted and stored else "",
-        "waits": span(timezone.now() - accepted) if accepted and not stored else "",
+        "late": "" if history.discarded else marks.of_age(took),
+        "took": span(took) if took is not None and stored else "",
+        "waits": span(took) if took is not None and not stored else "",
         "object": object_link(of_object) if of_object else "",
         "events": [_row(event, history) for event in history.events],
         "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),
+        "dead_letters": None if history.has_outcome else queues.dead_letters(),
     }
 
 

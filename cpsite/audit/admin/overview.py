@@ -16,10 +16,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from cpsite.audit.access import Access
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import badge, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.scope import WHY, holds_all_messages, recorded_kinds
 from cpsite.audit.unstored import Waiting, find_waiting
 
 #: Hours in the overview, the last of which ends now.
@@ -63,12 +65,15 @@ class KindCounts:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one."""
+    """What happened in the HOURS before `at`. `reasons` begins with the most frequent one.
+
+    `waiting` is None where the audit log holds no accepted messages.
+    """
 
     at: datetime
     kinds: tuple[KindCounts, ...]
     reasons: tuple[tuple[str, Count], ...]
-    waiting: Waiting
+    waiting: Waiting | None
 
     @property
     def hours(self) -> list[tuple[datetime, list[Count]]]:
@@ -92,22 +97,23 @@ def read_overview() -> Overview:
 def _read(now: datetime) -> Overview:
     hours = [now - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
     spans = list(pairwise(hours))
+    kinds = recorded_kinds()
     reasons = [reason for reason in values_of("reason") if reason not in set(Access)]
     counts = _count(
         [
-            *(_events(*span, kind=kind) for kind in Kind for span in spans),
+            *(_events(*span, kind=kind) for kind in kinds for span in spans),
             *(_events(hours[0], now, reason=reason) for reason in reasons),
         ]
     )
-    of_kinds, of_reasons = counts[: len(Kind) * HOURS], counts[len(Kind) * HOURS :]
+    of_kinds, of_reasons = counts[: len(kinds) * HOURS], counts[len(kinds) * HOURS :]
     return Overview(
         at=now,
         kinds=tuple(
             KindCounts(kind, tuple(of_kinds[index * HOURS : (index + 1) * HOURS]))
-            for index, kind in enumerate(Kind)
+            for index, kind in enumerate(kinds)
         ),
         reasons=_occurring(dict(zip(reasons, of_reasons, strict=True))),
-        waiting=find_waiting(now),
+        waiting=find_waiting(now) if holds_all_messages() else None,
     )
 
 
@@ -142,6 +148,8 @@ def _count(questions: Sequence[QuerySet[AuditEvent]]) -> list[Count]:
 def context() -> dict[str, Any]:
     """Return what the template `admin/audit/overview.html` shows."""
     overview = read_overview()
+    of_hour = {counts.kind: counts.last_hour for counts in overview.kinds}
+    of_day = {counts.kind: counts.day for counts in overview.kinds}
     return {
         "overview": overview,
         "kinds": [
@@ -149,7 +157,9 @@ def context() -> dict[str, Any]:
                 "kind": counts.kind,
                 "badge": badge(counts.kind),
                 "last_hour": counts.last_hour,
+                "hour_mark": _mark(counts.kind, of_hour),
                 "day": counts.day,
+                "day_mark": _mark(counts.kind, of_day),
                 "most": f"{max(hour.number for hour in counts.hours):,}".removeprefix("0"),
                 "chart": sparkline(counts.kind, [hour.number for hour in counts.hours]),
             }
@@ -158,5 +168,14 @@ def context() -> dict[str, Any]:
         "reasons": [
             (reason_link(reason, since="24h"), str(number)) for reason, number in overview.reasons
         ],
-        "kind_names": [kind.value for kind in Kind],
+        "kind_names": [counts.kind.value for counts in overview.kinds],
+        "not_recorded": "" if overview.waiting else WHY,
     }
+
+
+def _mark(kind: Kind, counts: Mapping[Kind, Count]) -> str:
+    """Return the mark of a figure that is bad, or nothing."""
+    accepted = counts.get(Kind.ACCEPTED)
+    if kind is Kind.REFUSED and accepted and accepted.is_bounded:
+        return ""  # of what was not counted to its end no share is known
+    return marks.of_kind(kind, {each: count.number for each, count in counts.items()})

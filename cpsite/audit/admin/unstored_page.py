@@ -5,9 +5,12 @@ from typing import Any, Final
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 
+from cpsite.audit.admin import marks
 from cpsite.audit.admin.display import badge, client_link, message_link, reason_link
 from cpsite.audit.history import MessageHistory
+from cpsite.audit.scope import WHY, holds_all_messages
 from cpsite.audit.unstored import GRACE, SCAN_LIMIT, WINDOW, Place, find_waiting
 from cpsite.moments import readable, span
 
@@ -25,6 +28,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
     In the query, `older` is a key of GRACES and `after` a result of `_written`. Raises Http404 for
     any other `after`.
     """
+    if not holds_all_messages():
+        return {"not_recorded": WHY}
     asked = request.GET.get("older", "")
     seconds = int(asked) if asked in map(str, GRACES) else int(GRACE.total_seconds())
     place = _place(request.GET.get("after", ""))
@@ -49,10 +54,10 @@ def _row(history: MessageHistory, now: datetime) -> dict[str, Any]:
     return {
         "message": message_link(history.message_id),
         "client": client_link(history.client),
-        "status": badge(history.status),
+        "status": badge(history.shown_status),
         "reason": reason_link(last.reason),
         "accepted": readable(accepted),
-        "waits": span(now - accepted),
+        "waits": format_html("{}{}", marks.of_age(now - accepted), span(now - accepted)),
     }
 
 

@@ -129,6 +129,22 @@ def test_showing_the_body_of_a_dead_letter(dead, reads, audit):
     assert audit()[-1].message_id == dead.message_id
 
 
+def test_showing_the_body_of_a_foreign_one_names_it_by_sqs_s_id(admin_client, dead, audit):
+    """Its event is found where its letter is."""
+    letters = admin_client.get("/admin/uploader/deadletterentry/").context["letters"]
+    (foreign,) = [each.sqs_message_id for each in letters if not each.message]
+    page = f"/admin/uploader/deadletterentry/letter/{foreign}/"
+    admin_client.post(page)
+    call_command("dlq", "show", foreign, "--body", stdout=StringIO())
+    events = [event for event in audit() if event.kind == Kind.READ]
+    assert [(each.message_id, each.sqs_message_id) for each in events] == [(None, foreign)] * 2
+    text = admin_client.get(page).content.decode()
+    for event in events:
+        assert f"auditevent/{event.pk}/change/" in text
+    call_command("dlq", "show", str(dead.message_id), "--body", stdout=StringIO())
+    assert audit()[-1].sqs_message_id is None  # a message of ours has its own
+
+
 def test_verifying_an_object(message, bucket, reads):
     bucket.client.put_object(Bucket=bucket.name, Key=KEY, Body=message.encode().encode())
     shown = StringIO()

@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from cpsite.audit.admin import dashboard
+from cpsite.audit.admin import queues
 from cpsite.audit.models import AuditEvent, Kind
 from tests.cpsite.audit.test_roles import member
 
@@ -58,7 +58,7 @@ def test_many_reasons_are_folded_after_the_first(admin_client):
 
 @pytest.fixture(autouse=True)
 def _no_client_of_another_test():
-    dashboard._sampler.cache_clear()
+    queues._sampler.cache_clear()
 
 
 def test_it_says_what_is_stuck_and_since_when(admin_client, queue):
@@ -97,5 +97,5 @@ def test_a_queue_that_does_not_answer_is_unknown(admin_client, settings):
 @pytest.mark.parametrize("serves", ["admin", "api"])
 def test_it_asks_only_for_what_its_role_may_see(admin_client, queue, settings, serves):
     settings.SERVES_ADMIN, settings.SERVES_API = serves == "admin", serves == "api"
-    rows = dashboard._queues()
-    assert rows.keys() == ({"dead_letters"} if serves == "admin" else {"messages"})
+    found = queues.read_queues()
+    assert found.keys() == ({"dead_letters"} if serves == "admin" else {"messages"})

@@ -18,7 +18,7 @@ from kombu.transport import SQS, virtual
 
 from cpsite import __version__
 from cpsite.queue import client as client_module
-from cpsite.queue import connection, transport
+from cpsite.queue import connection, sqs_calls, transport
 from tests import factories
 from uploader.receiver import Receiver
 
@@ -51,7 +51,7 @@ def recorded(settings, monkeypatch):
     settings.UPLOADER_WAIT_SECONDS = 7
     settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
     client = RecordingClient()
-    monkeypatch.setattr(transport.aws, "client", lambda *args, **kwargs: client)
+    monkeypatch.setattr(transport.sqs_calls, "new_client", lambda config: client)
     return client
 
 
@@ -191,8 +191,10 @@ def configured(settings, monkeypatch):
     """The configurations with which clients of SQS are made."""
     settings.SQS_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
     made = []
+    # Then the client is boto3's own, which is made with this configuration in any case.
+    monkeypatch.setattr(sqs_calls, "_endpoint", lambda config: None)
     monkeypatch.setattr(
-        transport.aws, "client", lambda service, *, config: made.append((service, config))
+        sqs_calls.aws, "client", lambda service, *, config: made.append((service, config))
     )
     return made
 

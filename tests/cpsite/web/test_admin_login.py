@@ -92,7 +92,7 @@ def test_an_administrator_ends_the_wait(client, command, capsys):
 
 
 def test_behind_a_proxy_the_address_is_the_one_that_it_saw(client, settings):
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
+    settings.TRUSTED_PROXIES = 1
     # An entry that the client itself writes comes before the one that the proxy appends.
     for number in range(3):
         guess(client, 1, headers={"X-Forwarded-For": f"203.0.113.{number}, 198.51.100.7"})

@@ -217,3 +217,21 @@ def test_no_value_of_a_form_on_a_list_fails(log_in, path):
             if answer.status_code >= FAILURE:
                 failed.append((name, value[:40]))
     assert failed == []
+
+
+def test_groups_and_permissions_are_boxes_to_tick(admin_client):
+    somebody = User.objects.create_user("somebody", is_staff=True)
+    group = Group.objects.get(name="Viewers")
+    page = f"/admin/auth/user/{somebody.pk}/change/"
+    text = admin_client.get(page).content.decode()
+    assert f'<input type="checkbox" name="groups" value="{group.pk}"' in text
+    assert "SelectFilter2" not in text
+    assert (
+        'type="checkbox" name="permissions"'
+        in admin_client.get(f"/admin/auth/group/{group.pk}/change/").content.decode()
+    )
+    form = {"username": "somebody", "is_active": "on", "is_staff": "on", "groups": [group.pk]}
+    assert admin_client.post(page, form | {"date_joined_0": "1999-01-01"}).status_code == 302
+    somebody.refresh_from_db()
+    assert list(somebody.groups.all()) == [group]
+    assert somebody.date_joined.year > 1999

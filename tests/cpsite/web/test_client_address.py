@@ -5,7 +5,6 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from axes.models import AccessAttempt
-from django.conf import settings as django_settings
 from django.test import RequestFactory, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +26,7 @@ def _forwarded(entry, *before):
     """Return the address of a request whose proxy has written `entry`."""
     headers = {"X-Forwarded-For": ",".join([*before, entry])}
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", headers=headers)
-    one_proxy = django_settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
-    with override_settings(REST_FRAMEWORK=one_proxy):
+    with override_settings(TRUSTED_PROXIES=1):
         return source_ip(request)
 
 

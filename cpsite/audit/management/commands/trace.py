@@ -18,8 +18,10 @@ from django.db import DatabaseError, InterfaceError
 from cpsite.audit.access import Access, actor_of_shell, record_access
 from cpsite.audit.history import MessageHistory, read_history
 from cpsite.audit.models import AuditEvent
+from cpsite.audit.scope import WHY, holds_all_messages
 from cpsite.aws import describe
 from cpsite.cli import table
+from cpsite.dead_letters.whereabouts import Place, find_place
 from cpsite.moments import readable, rfc3339
 
 _COLUMNS: Final = ("TIME (UTC)", "KIND", "REASON", "ATTEMPTS", "DURATION")
@@ -28,9 +30,10 @@ _COLUMNS: Final = ("TIME (UTC)", "KIND", "REASON", "ATTEMPTS", "DURATION")
 class Command(BaseCommand):
     help = (
         "Print what happened to a message: when it was accepted, each attempt to store it, and "
-        "where it is. The id is the one in the answer to the client. The audit log is up to a "
-        "second behind. Exit status: 0 when the message is known, 1 when it is not, or when "
-        "--verify finds its object missing or altered."
+        "where it is. Where no event says so, it looks among the dead letters. The id is the one "
+        "in the answer to the client. The audit log is up to a second behind. Exit status: 0 when "
+        "the message is known, 1 when it is not, or when --verify finds its object missing or "
+        "altered."
     )
     requires_system_checks: list[str] = []
 
@@ -46,10 +49,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         history = _read(options["message_id"])
         verdict = _verify(history) if options["verify"] else None
+        place = find_place(history)
         if options["json"]:
-            self.stdout.write(json.dumps(_document(history, verdict), indent=2))
+            self.stdout.write(json.dumps(_document(history, place, verdict), indent=2))
         else:
-            self.stdout.write("\n".join(_lines(history, verdict)))
+            self.stdout.write("\n".join(_lines(history, place, verdict)))
         if verdict not in {None, "intact"}:
             raise CommandError(f"The object is {verdict}.")
 
@@ -62,14 +66,15 @@ def _read(message_id: UUID) -> MessageHistory:
     if history is None:
         raise CommandError(
             f"The audit log knows no message {message_id}. Events come up to a second after the "
-            "message, and old ones are pruned."
+            f"message, and old ones are pruned.{'' if holds_all_messages() else f' {WHY}.'}"
         )
     return history
 
 
-def _lines(history: MessageHistory, verdict: str | None) -> list[str]:
-    lines = [f"{history.message_id}  {history.status}"]
+def _lines(history: MessageHistory, place: Place, verdict: str | None) -> list[str]:
+    lines = [f"{history.message_id}  {place.status}{place.note}"]
     lines += [f"  {name:<9}{value}" for name, value in _summary(history, verdict) if value]
+    lines += [] if holds_all_messages() else [f"  {WHY}."]
     return [*lines, "", *_timeline(history)]
 
 
@@ -114,10 +119,10 @@ def _moment(moment: datetime | None) -> str:
     return readable(moment) if moment else ""
 
 
-def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
+def _document(history: MessageHistory, place: Place, verdict: str | None) -> dict[str, Any]:
     document = {
         "message_id": str(history.message_id),
-        "status": history.status.value,
+        "status": place.status,
         "client": history.client,
         "contract": history.contract or None,
         "accepted_at": rfc3339(history.accepted_at),
@@ -144,7 +149,8 @@ def _document(history: MessageHistory, verdict: str | None) -> dict[str, Any]:
 def _verify(history: MessageHistory) -> str:
     """Return `intact`, `missing` or `altered`. The message's content is not shown."""
     if not history.object_key:
-        raise CommandError("The audit log knows of no object that could be verified.")
+        why = "" if holds_all_messages() else f" {WHY}."
+        raise CommandError(f"The audit log knows of no object that could be verified.{why}")
     if not (settings.S3_BUCKET or settings.MESSAGES_DIRECTORY):
         raise CommandError(
             "S3_BUCKET is not set. Beside `make run`: make trace ID=… TRACE=--verify"

@@ -129,6 +129,7 @@ class Command(BaseCommand):
                     actor=actor_of_shell(),
                     message_id=letter.message_id,
                     client=letter.client,
+                    sqs_message_id=letter.sqs_id_of_foreign,
                 )
                 body = letter.payload.decode(errors="replace")
                 # Byte for byte for a file or a program; a terminal would obey it.
