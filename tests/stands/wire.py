@@ -54,6 +54,15 @@ def close(connection: socket.socket) -> None:
     connection.close()
 
 
+def end(connection: socket.socket) -> None:
+    """End from another thread than the one that serves the connection.
+
+    Closing would free the number of its socket for the next one, which that thread may still read.
+    """
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -31,7 +31,7 @@ from cpsite.credentials import CredentialsUnavailable
 from cpsite.queue import http_pool, sqs_calls
 from cpsite.queue.sqs_calls import SqsCalls
 from tests.stands.tls import make_certificates
-from tests.stands.wire import Wire, answer, close, hang, raw, refusal, reset, then
+from tests.stands.wire import Wire, answer, close, end, hang, raw, refusal, reset, then
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/q"
 HTML = "<html><body>Access blocked</body></html>"
@@ -557,7 +557,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(monkeypatch, certifi
         client = _ours(_config())
         for _ in range(3):
             client.receive_message(QueueUrl=QUEUE)
-            close(server.open[-1])
+            end(server.open[-1])
     assert (server.connections, len(server.requests), pauses) == (3, 3, [])
 
 
