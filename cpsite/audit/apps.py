@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Any
 
 from django.apps import AppConfig
@@ -19,4 +20,5 @@ def _ensure_days(using: str, **_signal: Any) -> None:
     from cpsite.audit import partitions  # it needs the apps to be ready
 
     if using == DEFAULT_DB_ALIAS:
-        partitions.ensure_ahead()
+        with suppress(partitions.BusyError):  # a service is making them
+            partitions.ensure_ahead()
