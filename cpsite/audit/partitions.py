@@ -97,8 +97,8 @@ def _moment(text: str) -> datetime:
 
 
 def count_events(partition: Partition) -> int:
-    """Return about how many events a partition holds: exactly, if the statistics do not say."""
-    if partition.estimate >= 0:
+    """Return about how many events a partition holds: exactly, if the statistics know of none."""
+    if partition.estimate > 0:
         return partition.estimate
     return int(_rows(f"SELECT COUNT(*) FROM {partition.name}")[0][0])  # noqa: S608 - our name
 

@@ -221,7 +221,7 @@ def test_no_value_of_a_form_on_a_list_fails(log_in, path):
 
 def test_groups_and_permissions_are_boxes_to_tick(admin_client):
     somebody = User.objects.create_user("somebody", is_staff=True)
-    group = Group.objects.get(name="Viewers")
+    group, _ = Group.objects.get_or_create(name="Viewers")  # tests that commit leave none behind
     page = f"/admin/auth/user/{somebody.pk}/change/"
     text = admin_client.get(page).content.decode()
     assert f'<input type="checkbox" name="groups" value="{group.pk}"' in text
