@@ -46,6 +46,7 @@ run "validator" {
   assert {
     condition = jsonencode({ for variable in jsondecode(module.validator.container_definitions)[0].environment : variable.name => variable.value }) == jsonencode({
       API_TOKENS_PARAMETER   = "/cpsite-test/api-tokens"
+      AUDIT_EVENTS           = "all"
       AWS_REGION             = "us-east-1"
       DJANGO_HTTPS           = "false"
       HOST                   = "0.0.0.0"
@@ -79,6 +80,7 @@ run "admin" {
 
   assert {
     condition = jsonencode({ for variable in jsondecode(module.admin.container_definitions)[0].environment : variable.name => variable.value }) == jsonencode({
+      AUDIT_EVENTS           = "all"
       AWS_REGION             = "us-east-1"
       DJANGO_ALLOWED_HOSTS   = "mock-1234567890.us-east-1.elb.amazonaws.com"
       DJANGO_HTTPS           = "false"
@@ -114,7 +116,7 @@ run "uploader" {
   command = plan
 
   assert {
-    condition     = jsonencode(sort([for variable in jsondecode(module.uploader.container_definitions)[0].environment : variable.name])) == jsonencode(["AWS_REGION", "LOG_FORMAT", "LOG_LEVEL", "METRICS_HOST", "S3_BUCKET", "S3_PREFIX", "SQS_DLQ_URL", "SQS_QUEUE_URL", "UPLOADER_CONCURRENCY", "UPLOADER_HEARTBEAT_FILE", "UPLOADER_LAYOUT", "UPLOADER_METRICS_PORT", "UPLOADER_RECEIVERS", "UPLOADER_STOP_SECONDS"])
+    condition     = jsonencode(sort([for variable in jsondecode(module.uploader.container_definitions)[0].environment : variable.name])) == jsonencode(["AUDIT_EVENTS", "AWS_REGION", "LOG_FORMAT", "LOG_LEVEL", "METRICS_HOST", "S3_BUCKET", "S3_PREFIX", "SQS_DLQ_URL", "SQS_QUEUE_URL", "UPLOADER_CONCURRENCY", "UPLOADER_HEARTBEAT_FILE", "UPLOADER_LAYOUT", "UPLOADER_METRICS_PORT", "UPLOADER_RECEIVERS", "UPLOADER_STOP_SECONDS"])
     error_message = "The uploader's variables."
   }
 
