@@ -20,6 +20,8 @@ LOOKS: Final = 5
 
 PROC: Final = Path("/proc")
 
+#: States of a process that its parent is waiting for just now (proc(5)).
+_DEAD: Final = frozenset("Xx")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -39,6 +41,8 @@ class Usage:
 class _Stat:
     """Fields of `/proc/<pid>/stat` (proc(5)). Times are in ticks."""
 
+    #: Its parent is waiting for it just now: whose its time is, is open until it is gone.
+    is_leaving: bool
     parent: int
     own_ticks: int
     #: Of children that have ended and that the process has waited for.
@@ -106,13 +110,15 @@ class ServiceProcesses:
 
         When a worker ends, its CPU time moves to the master, which waits for it. If that happened
         between two reads, the time would count twice or not at all, and the sum would not be
-        monotonic. So the reads are repeated, up to LOOKS times.
+        monotonic. The kernel adds it to the master's a moment before the worker is gone, so for
+        that moment both have it. So the reads are repeated, up to LOOKS times.
         """
         for _ in range(LOOKS):
             before = self._stat(self._master)
             workers = self._children()
             master = self._stat(self._master)
-            if before.reaped_ticks == master.reaped_ticks:
+            is_moving = any(stat.is_leaving for stat in workers.values())
+            if before.reaped_ticks == master.reaped_ticks and not is_moving:
                 break
         return master, workers
 
@@ -135,6 +141,7 @@ class ServiceProcesses:
         text = (self._proc / str(pid) / "stat").read_text()
         fields = text.rpartition(")")[2].split()
         return _Stat(
+            is_leaving=fields[0] in _DEAD,
             parent=int(fields[1]),
             own_ticks=int(fields[11]) + int(fields[12]),
             reaped_ticks=int(fields[13]) + int(fields[14]),

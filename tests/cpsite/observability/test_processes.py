@@ -83,12 +83,12 @@ def test_cpu_time_outlives_the_process_that_used_it(master):
     assert seen == sorted(seen)
 
 
-def write(proc, pid, *, parent, own=0, reaped=0, children=()):
+def write(proc, pid, *, parent, own=0, reaped=0, state="S"):
     """What /proc has of a process, in ticks."""
     directory = proc / str(pid)
     (directory / "fd").mkdir(parents=True, exist_ok=True)
     # proc(5): state, parent, then eight fields that are not used, and so on.
-    fields = ["S", parent, *[0] * 9, own, 0, reaped, 0, *[0] * 4, 500, 0, 7]
+    fields = [state, parent, *[0] * 9, own, 0, reaped, 0, *[0] * 4, 500, 0, 7]
     (directory / "stat").write_text(f"{pid} (a (strange) name) {' '.join(map(str, fields))}\n")
     (directory / "limits").write_text(
         "Max open files            unlimited            4096  files\n"
@@ -124,6 +124,24 @@ def test_a_worker_that_is_reaped_between_two_looks_counts_once(proc, monkeypatch
         if len(looks) == 1:
             write(proc, 11, parent=1)
             write(proc, 10, parent=1, own=100, reaped=1200)
+        return found
+
+    monkeypatch.setattr(processes, "_children", children)
+    assert processes.usage().cpu_seconds == 1300 / TICKS
+    assert len(looks) == 2
+
+
+def test_a_worker_that_is_reaped_and_still_there_counts_once(proc, monkeypatch):
+    """The kernel adds its time to the master's before it removes the worker."""
+    write(proc, 10, parent=1, own=100, reaped=1200)
+    write(proc, 11, parent=10, own=200, state="X")
+    processes = ServiceProcesses(10, proc=proc)
+    list_children, looks = processes._children, []
+
+    def children():
+        found = list_children()
+        looks.append(found)
+        write(proc, 11, parent=1)
         return found
 
     monkeypatch.setattr(processes, "_children", children)
