@@ -14,7 +14,7 @@ from pythonjsonlogger.json import JsonFormatter
 #: The id of the HTTP request being served, empty outside of one.
 request_id: Final = contextvars.ContextVar("request_id", default="")
 
-# Who calls, and from which thread, is in none of our lines, and finding it out is a quarter of the
+# Who calls, and from which thread, is in none of our lines, and finding it out is a fifth of the
 # work of a line. logging documents these switches ("Optimization").
 logging._srcfile = None  # noqa: SLF001 - its documented name
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
