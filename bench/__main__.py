@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from bench import arguments, consumers, environment, growth, output, servers, stack
+from bench import arguments, consumers, environment, growth, output, overload, servers, stack
 from bench.arguments import Arguments
 from bench.errors import CannotMeasure
 from bench.progress import report
@@ -44,6 +44,14 @@ def _tasks(chosen: Arguments, running: Stack) -> Iterator[Task]:
             validators,
             rounds=chosen.rounds,
             concurrency=chosen.concurrency,
+            requests=chosen.requests,
+        )
+    if "overload" in chosen.only:
+        before = servers.BEFORE if chosen.before is not None else ()
+        yield from overload.tasks(
+            running,
+            [*our_validators, *before],
+            rounds=chosen.rounds,
             requests=chosen.requests,
         )
     if "uploader" in chosen.only:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SCENARIOS: Final = ("validator", "uploader", "backlog", "size")
+SCENARIOS: Final = ("validator", "overload", "uploader", "backlog", "size")
 
 _DESCRIPTION: Final = """\
 Compare cpsite with other implementations of the same job: CPU, rate, latency, calls and memory for
@@ -16,6 +16,7 @@ run.
 
 scenarios:
   validator  messages accepted, under each concurrency; ours, Flask + boto3, Fastify + AWS SDK v3
+  overload   twice as many messages a second as our validator accepts under 64 connections
   uploader   a backlog stored; ours in both layouts, a plain boto3 loop, Node's sqs-consumer
   backlog    what a message costs ours behind a backlog of 1,000 and 10,000 (--full: 100,000)
   size       what a message of 1, 64 and 256 KB costs ours
@@ -23,6 +24,7 @@ scenarios:
 _EPILOG: Final = """\
 examples:
   python -m bench --only validator --skip-peers --concurrency 64 --rounds 1
+  python -m bench --only overload
   python -m bench --only uploader --rounds 5 --ours UPLOADER_CONCURRENCY=32
   git worktree add --detach ../before HEAD~1 && python -m bench --skip-peers --before ../before
   python -m bench --full --markdown --json numbers.json

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 class Result:
     """One run, or the median of several. All but rate, latencies and memory are per message."""
 
-    #: "validator", "uploader", "backlog" or "size".
+    #: "validator", "overload", "uploader", "backlog" or "size".
     scenario: str
     #: What was measured: "cpsite", "cpsite batch", "Flask + boto3", …
     variant: str
     #: Load or size: "c=64", "10,000 messages", "64 KB".
     case: str
     messages: int
-    cpu_ms: float
+    cpu_ms: float | None = None
     #: Messages per second.
     rate: float
     #: Milliseconds from request to answer.
@@ -26,7 +26,7 @@ class Result:
     calls: Mapping[str, float] = field(default_factory=dict)
     puts: float | None = None
     #: Of the process and all that it has started.
-    peak_mib: float
+    peak_mib: float | None = None
     #: Whether this is the project's own service, and not a peer.
     is_ours: bool
 
@@ -81,22 +81,19 @@ def _median(rounds: list[Result]) -> Result:
         values = [number for result in rounds if (number := value(result)) is not None]
         return statistics.median(values) if values else None
 
-    def required(value: Callable[[Result], float]) -> float:
-        return statistics.median(value(result) for result in rounds)
-
     return Result(
         scenario=first.scenario,
         variant=first.variant,
         case=first.case,
         messages=first.messages,
-        cpu_ms=required(lambda result: result.cpu_ms),
-        rate=required(lambda result: result.rate),
+        cpu_ms=middle(lambda result: result.cpu_ms),
+        rate=statistics.median(result.rate for result in rounds),
         p50_ms=middle(lambda result: result.p50_ms),
         p99_ms=middle(lambda result: result.p99_ms),
         calls={
             kind: statistics.median(result.calls[kind] for result in rounds) for kind in first.calls
         },
         puts=middle(lambda result: result.puts),
-        peak_mib=required(lambda result: result.peak_mib),
+        peak_mib=middle(lambda result: result.peak_mib),
         is_ours=first.is_ours,
     )

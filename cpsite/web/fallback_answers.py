@@ -19,7 +19,7 @@ INTERNAL_ERROR: Final[Body] = {
     "code": "internal_error",
     "detail": "Something went wrong on our side.",
 }
-#: More bytes of bodies are in flight than the process's memory allows for.
+#: More messages or bytes of bodies are in flight than the process has CPU or memory for.
 OVERLOADED: Final[Body] = {
     "code": "overloaded",
     "detail": "Too much is being received at the moment. Send it again.",

@@ -16,10 +16,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
+from gevent.server import StreamServer
 from greenlet import getcurrent, greenlet
 from gunicorn import glogging, util
 from gunicorn.http import wsgi
@@ -31,10 +33,12 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.http.parser import RequestParser
+from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from cpsite.web import fallback_answers, refusals
+from cpsite.web import bodies, fallback_answers, refusals
 from cpsite.web.in_flight import InFlight
+from cpsite.web.load_shedding import TICK_SECONDS, LoadShedder
 from cpsite.web.request_head import HEADERS_AT_MOST, HeaderRepeated, HostUnreadable, Request
 from cpsite.web.response import Response
 
@@ -73,6 +77,11 @@ ROOM_SECONDS: Final = 2.0
 WAITING_SHARE: Final = 0.5
 #: Seconds after which a client may try again that was refused for lack of room.
 RETRY_AFTER_SECONDS: Final = 1
+#: Share of a process's connections from which each is closed after its next answer, because others
+#: wait to be accepted. What is left lets those in at once.
+CROWDED_SHARE: Final = 0.9
+#: Messages in progress for each connection that is accepted at a time, after the first one.
+_BUSY_PER_ACCEPT: Final = 2
 #: Longest unread rest of a body, in bytes, that is read in order to keep the connection.
 UNWANTED_BYTES: Final = 65_536
 #: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
@@ -137,6 +146,9 @@ class _Waits:
 
     def __iter__(self) -> Iterator[float]:
         return iter(self._begun.values())
+
+    def __len__(self) -> int:
+        return len(self._begun)
 
     def end_overdue(self) -> None:
         """End the waits that have lasted too long. Must run in gevent's hub."""
@@ -274,6 +286,28 @@ def _give_turn() -> None:
         gevent.sleep(0)
 
 
+class _Server(StreamServer):
+    """Accepts the more connections at a time, the more messages are in progress.
+
+    gunicorn's accepts one in each turn of the event loop, so that an idle process leaves the next
+    one to another. But a turn of a busy process is long. Connections would wait for seconds, and
+    the kernel would drop further ones.
+    """
+
+    def __init__(self, *args: Any, load: LoadShedder, **options: Any) -> None:
+        self._load = load
+        super().__init__(*args, **options)
+
+    @property
+    def max_accept(self) -> int:
+        """How many connections gevent accepts in this turn, at most."""
+        return 1 + self._load.in_progress // _BUSY_PER_ACCEPT
+
+    @max_accept.setter
+    def max_accept(self, _of_gunicorn: int) -> None:
+        pass
+
+
 class Worker(GeventWorker):
     #: Set by `cpsite.gunicorn.post_worker_init`.
     in_flight: InFlight
@@ -284,12 +318,15 @@ class Worker(GeventWorker):
         self._bodies = _Waits(BODY_SECONDS, _ClientTooSlow)
         self._answers = _Waits(ANSWER_SECONDS, _ClientTooSlow)
         self._connections = 0
+        self._load = LoadShedder(self.cfg.worker_connections)
 
     def run(self) -> None:
         # This changes the worker's own copy only: the rest of the time is for `worker_exit`.
         graceful = max(1, self.cfg.graceful_timeout - RESERVED_SECONDS)
         self.cfg.set("graceful_timeout", graceful)
         gevent.spawn(self._end_waits)
+        gevent.spawn(self._watch_load)
+        ggevent.StreamServer = partial(_Server, load=self._load)  # there is no setting for it
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -306,6 +343,27 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request. Raises StopIteration when its connection must be closed."""
+        req.must_close = req.must_close or self._is_crowded
+        if req.method == "POST" and bodies.takes_messages(req.path):
+            self._handle_message(listener_name, req, sock, addr)
+        else:
+            self._handle_in_memory(listener_name, req, sock, addr)
+        # Without this, a client that sends requests without a pause would let no other one run.
+        _give_turn()
+
+    def _handle_message(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        # One whose body is yet to come makes no work, or slow clients would take all the room.
+        if not self._load.has_room(idle=len(self._bodies)):
+            self._shed(req, sock, addr)
+            return
+        self._load.begin()
+        try:
+            self._handle_in_memory(listener_name, req, sock, addr)
+        finally:
+            self._load.end()
+
+    def _handle_in_memory(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request if its body fits into memory."""
         length = req.readable_bytes
         if not self.in_flight.add(length, ROOM_SECONDS):
             self._refuse_without_room(sock, addr)
@@ -319,31 +377,57 @@ class Worker(GeventWorker):
             raise
         finally:
             self.in_flight.remove(length)
-        # Without this, a client that sends requests without a pause would let no other one run.
-        _give_turn()
+
+    @property
+    def _is_crowded(self) -> bool:
+        crowded: bool = self._connections >= CROWDED_SHARE * self.worker_connections
+        return crowded
+
+    def _shed(self, req: Any, sock: Any, addr: Any) -> None:
+        """Answer 503 before the body is read, and keep the connection if that is possible."""
+        _Body(req, sock, self._bodies)  # decides that
+        # A client that waits for 100 may send its body all the same, or not.
+        must_close = req.should_close() or any(name == "EXPECT" for name, _ in req.headers)
+        self._refuse_overloaded(sock, addr, cause="saturated", must_close=must_close)
+        if must_close:
+            self._drain(sock)
+            raise StopIteration
 
     def _refuse_without_room(self, sock: Any, addr: Any) -> None:
         """Answer 503 before the body is read."""
+        self._refuse_overloaded(sock, addr, cause="memory", must_close=True)
+        self._drain(sock)
+
+    def _refuse_overloaded(self, sock: Any, addr: Any, *, cause: str, must_close: bool) -> None:
         request_id = self._answer(
             sock,
             HTTPStatus.SERVICE_UNAVAILABLE,
             fallback_answers.OVERLOADED,
             f"Retry-After: {RETRY_AFTER_SECONDS}\r\n",
+            must_close=must_close,
         )
-        refusals.note(refusals.OVERLOADED, refusals.from_peer(addr), request_id=request_id)
-        self._drain(sock)
+        refusals.note(
+            refusals.OVERLOADED, refusals.from_peer(addr), cause=cause, request_id=request_id
+        )
 
     def _end_slow_bodies(self) -> None:
         self._bodies.end(begun_before=time.monotonic() - CROWDED_SECONDS)
 
     def _answer(
-        self, sock: Any, status: HTTPStatus, answer: fallback_answers.Body, headers: str = ""
+        self,
+        sock: Any,
+        status: HTTPStatus,
+        answer: fallback_answers.Body,
+        headers: str = "",
+        *,
+        must_close: bool = True,
     ) -> str:
         """Send an answer that no view has made, and return its request id."""
         body = json.dumps(answer).encode()
         request_id = uuid.uuid4().hex
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+            f"Connection: {'close' if must_close else 'keep-alive'}\r\n"
             f"X-Request-ID: {request_id}\r\n{headers}"
             "Cache-Control: no-store\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -356,6 +440,11 @@ class Worker(GeventWorker):
         sock.fewest_bytes = _DRAIN_PIECE_BYTES
         with self._idle:
             util.close_graceful(sock, _DRAIN_SECONDS, _DRAIN_BYTES)
+
+    def _watch_load(self) -> None:
+        while True:
+            gevent.sleep(TICK_SECONDS)
+            self._load.tick()
 
     def _end_waits(self) -> None:
         """End overdue waits; at a stop end all of them, because gunicorn would wait for them."""

@@ -4,12 +4,13 @@ import re
 from types import SimpleNamespace
 
 import gevent
+import gevent.socket
 import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
 from cpsite.settings import BASE_DIR
-from cpsite.web import admin_login, password_hashing, worker
+from cpsite.web import admin_login, load_shedding, password_hashing, worker
 
 LENGTH = 400_000
 
@@ -72,6 +73,22 @@ def test_the_documented_bounds_are_those_of_the_code():
     waiting = f"{worker.ROOM_SECONDS:.0f} s, half of `WEB_CONNECTIONS`"
     assert f"bodies that wait for that | {waiting}" in page
     assert worker.WAITING_SHARE == 0.5
+    answers = f"{load_shedding.TARGET_SECONDS} s; always {load_shedding.ALWAYS} |"
+    assert f"half of `WEB_CONNECTIONS`; if it is saturated, what it answers in {answers}" in page
+    assert load_shedding.WORKING_SHARE == 0.5
     logins = f"{admin_login.LOGINS}, of which one is hashed at a time"
     assert f"logins under way in a process | {logins}" in page
     assert password_hashing.HASHES == 1
+
+
+def test_a_busy_process_accepts_more_connections_at_a_time():
+    """One while it is idle, as gunicorn has it: the next one may be for another process."""
+    load = load_shedding.LoadShedder(512)
+    with gevent.socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = worker._Server(listener, handle=lambda *_: None, load=load)
+        server.max_accept = 1
+        assert server.max_accept == 1
+        for _ in range(100):
+            load.begin()
+        assert 10 < server.max_accept <= 100
