@@ -7,7 +7,8 @@ from hashlib import sha256
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
 from cpsite.storage import StorageUnreachable
@@ -111,6 +112,19 @@ def test_one_put_and_no_other_call(stub):
     assert headers["content-type"] == "application/json"
     assert "Expect" not in headers
     assert headers["user-agent"].startswith("cpsite/")
+
+
+@pytest.mark.parametrize("key", ["../x.json", "messages/../../x.json", "/x/../../y.json"])
+def test_a_key_that_leaves_the_location_is_refused(stub, settings, key):
+    options = settings.STORAGES["messages"]["OPTIONS"] | {"location": "ours"}
+    settings.STORAGES = settings.STORAGES | {
+        "messages": settings.STORAGES["messages"] | {"OPTIONS": options}
+    }
+    with pytest.raises(SuspiciousOperation):
+        storages["messages"].save(key, ContentFile(b"{}"))
+    with pytest.raises(ValueError, match="needs a key"):
+        storages["messages"].save("", ContentFile(b"{}"))
+    assert not stub.requests
 
 
 def test_a_large_object_is_one_put_too(stub):
