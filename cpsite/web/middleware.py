@@ -1,7 +1,5 @@
 """Middleware: request ids for every request; Django's sessions and the like for the admin only."""
 
-import re
-import uuid
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,10 +16,9 @@ from django_prometheus import middleware
 
 from cpsite.observability.logging import request_id
 from cpsite.web import bodies, fallback_answers, refusals
+from cpsite.web.request_ids import identifier_of
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
-
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}")
 
 
 class PrometheusAfterMiddleware(middleware.PrometheusAfterMiddleware):  # type: ignore[misc] # untyped
@@ -42,17 +39,13 @@ def _labelled(metric: Any, labels: tuple[tuple[str, str], ...]) -> Any:
 
 
 class RequestIdMiddleware:
-    """Takes the client's X-Request-ID, or makes one, for log lines and the answer.
-
-    An id that could break or bloat a log line is replaced, not repaired.
-    """
+    """Takes the client's X-Request-ID, or makes one, for log lines and the answer."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        identifier = given if _ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        identifier = identifier_of(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = request_id.set(identifier)
         try:
             response = self.get_response(request)

@@ -13,7 +13,6 @@ import errno
 import json
 import math
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -40,6 +39,7 @@ from cpsite.web import bodies, fallback_answers, refusals
 from cpsite.web.in_flight import InFlight
 from cpsite.web.load_shedding import TICK_SECONDS, LoadShedder
 from cpsite.web.request_head import HEADERS_AT_MOST, HeaderRepeated, HostUnreadable, Request
+from cpsite.web.request_ids import identifier_of
 from cpsite.web.response import Response
 
 # gunicorn has no settings for them.
@@ -366,7 +366,7 @@ class Worker(GeventWorker):
         """Serve one request if its body fits into memory."""
         length = req.readable_bytes
         if not self.in_flight.add(length, ROOM_SECONDS):
-            self._refuse_without_room(sock, addr)
+            self._refuse_without_room(req, sock, addr)
             raise StopIteration
         body = req.body = _Body(req, sock, self._bodies)
         try:
@@ -388,22 +388,27 @@ class Worker(GeventWorker):
         _Body(req, sock, self._bodies)  # decides that
         # A client that waits for 100 may send its body all the same, or not.
         must_close = req.should_close() or any(name == "EXPECT" for name, _ in req.headers)
-        self._refuse_overloaded(sock, addr, cause="saturated", must_close=must_close)
+        self._refuse_overloaded(req, sock, addr, cause="saturated", must_close=must_close)
         if must_close:
             self._drain(sock)
             raise StopIteration
 
-    def _refuse_without_room(self, sock: Any, addr: Any) -> None:
+    def _refuse_without_room(self, req: Any, sock: Any, addr: Any) -> None:
         """Answer 503 before the body is read."""
-        self._refuse_overloaded(sock, addr, cause="memory", must_close=True)
+        self._refuse_overloaded(req, sock, addr, cause="memory", must_close=True)
         self._drain(sock)
 
-    def _refuse_overloaded(self, sock: Any, addr: Any, *, cause: str, must_close: bool) -> None:
-        request_id = self._answer(
+    def _refuse_overloaded(
+        self, req: Any, sock: Any, addr: Any, *, cause: str, must_close: bool
+    ) -> None:
+        given = (value for name, value in req.headers if name == "X-REQUEST-ID")
+        request_id = identifier_of(",".join(given))
+        self._answer(
             sock,
             HTTPStatus.SERVICE_UNAVAILABLE,
             fallback_answers.OVERLOADED,
             f"Retry-After: {RETRY_AFTER_SECONDS}\r\n",
+            request_id=request_id,
             must_close=must_close,
         )
         refusals.note(
@@ -420,11 +425,11 @@ class Worker(GeventWorker):
         answer: fallback_answers.Body,
         headers: str = "",
         *,
+        request_id: str,
         must_close: bool = True,
-    ) -> str:
-        """Send an answer that no view has made, and return its request id."""
+    ) -> None:
+        """Send an answer that no view has made."""
         body = json.dumps(answer).encode()
-        request_id = uuid.uuid4().hex
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\n"
             f"Connection: {'close' if must_close else 'keep-alive'}\r\n"
@@ -434,7 +439,6 @@ class Worker(GeventWorker):
         )
         with suppress(OSError):  # the client may have disconnected
             sock.sendall(head.encode("ascii") + body)
-        return request_id
 
     def _drain(self, sock: Any) -> None:
         sock.fewest_bytes = _DRAIN_PIECE_BYTES
@@ -495,7 +499,8 @@ class Worker(GeventWorker):
             reason = refusals.FAILED
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             answer = fallback_answers.INTERNAL_ERROR
-        request_id = self._answer(client, status, answer)
+        request_id = identifier_of("")  # what could not be read has none
+        self._answer(client, status, answer, request_id=request_id)
         refusals.note(
             reason,
             refusals.from_peer(addr),
