@@ -106,7 +106,7 @@ def _read(stream: IO[bytes] | HttpRequest, parser_context: Mapping[str, Any] | N
 
 
 def _failure(exc: OSError) -> str:
-    # The worker limits the time to read a body (cpsite/web/worker.py). Django wraps its
+    # The worker limits the time to read a body (cpsite/web/connection.py). Django wraps its
     # TimeoutError.
     is_slow = isinstance(exc, TimeoutError) or isinstance(exc.__cause__, TimeoutError)
     return "The body came too slowly." if is_slow else _ENDED_EARLY

@@ -4,24 +4,21 @@ What looks like a malformed request may be the rest of a message whose Content-L
 with its token. gunicorn quotes it in its log and its answer. This worker names only the kind of
 error.
 
-gunicorn sets no time limit for a client to send a body or to receive an answer. It reads an unread
-body to its end. And it serves no other client while one client always has another request ready.
-Here, a client occupies no more than its own connection, and only for a bounded time.
+A client occupies no more than its own connection, and only for a bounded time
+(`cpsite/web/connection.py`). What a process cannot answer in time it refuses at once
+(`cpsite/web/load_shedding.py`).
 """
 
-import errno
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import gevent
 from gevent.server import StreamServer
-from greenlet import getcurrent, greenlet
 from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.http.errors import (
@@ -35,7 +32,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers import ggevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from cpsite.web import bodies, fallback_answers, refusals
+from cpsite.web import bodies, connection, fallback_answers, refusals
+from cpsite.web.connection import Body, Client, ClientTooSlow, WaitOver, Waits, give_turn
 from cpsite.web.in_flight import InFlight
 from cpsite.web.load_shedding import TICK_SECONDS, LoadShedder
 from cpsite.web.request_head import HEADERS_AT_MOST, HeaderRepeated, HostUnreadable, Request
@@ -53,11 +51,6 @@ _STATUSES: Final[dict[type[Exception], HTTPStatus]] = {
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
 
-#: Seconds that a body may take from its first read to its end, and that it may stall.
-BODY_SECONDS: Final = 20.0
-STALL_SECONDS: Final = 5.0
-#: Seconds that a client may take to receive a piece of an answer, which may be a whole file.
-ANSWER_SECONDS: Final = 60.0
 #: Seconds for which a stopping worker still accepts requests on open connections: a load balancer
 #: may just be sending one.
 LINGER_SECONDS: Final = 2.0
@@ -82,8 +75,6 @@ RETRY_AFTER_SECONDS: Final = 1
 CROWDED_SHARE: Final = 0.9
 #: Messages in progress for each connection that is accepted at a time, after the first one.
 _BUSY_PER_ACCEPT: Final = 2
-#: Longest unread rest of a body, in bytes, that is read in order to keep the connection.
-UNWANTED_BYTES: Final = 65_536
 #: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
 #: with unread bytes would reset it, and the client would lose the answer that says why.
 _DRAIN_BYTES: Final = 8_388_608
@@ -91,8 +82,6 @@ _DRAIN_SECONDS: Final = 2.0
 #: Bytes that are read of it at a time. With gunicorn's 4,096, reading was a third of the work of a
 #: refusal.
 _DRAIN_PIECE_BYTES: Final = 32_768
-#: Seconds of work after which a connection lets the others run.
-_TURN_SECONDS: Final = 0.05
 #: Seconds between two checks for overdue waits and for a stop of the worker.
 _NOTICE_SECONDS: Final = 0.25
 
@@ -102,188 +91,6 @@ class Logger(glogging.Logger):
 
     def access(self, *_args: Any) -> None:
         pass
-
-
-class _WaitOver(BaseException):
-    """Thrown into a connection whose wait is to end. Not an error, so not an Exception."""
-
-
-class _ClientTooSlow(TimeoutError):
-    """Thrown into a request whose client takes too long."""
-
-    def __init__(self) -> None:
-        # gunicorn treats EPIPE as a client that has disconnected, and does not log it.
-        super().__init__(errno.EPIPE, "The client takes too long.")
-
-
-class _Waits:
-    """The connections that wait for their client. Each enters this context while it waits.
-
-    One timer for each wait would be a large part of gevent's cost of a request.
-    """
-
-    def __init__(self, seconds: float, over: type[BaseException]) -> None:
-        self._seconds = seconds
-        self._over = over
-        #: When each wait began (monotonic clock).
-        self._begun: dict[greenlet, float] = {}
-
-    def __enter__(self) -> None:
-        self.enter(time.monotonic())
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, _traceback: object
-    ) -> bool:
-        self.leave()
-        return isinstance(exc, _WaitOver)
-
-    def enter(self, begun: float) -> None:
-        """Add this connection to those that wait, with `begun` as the start of its wait."""
-        self._begun[getcurrent()] = begun
-
-    def leave(self) -> None:
-        del self._begun[getcurrent()]
-
-    def __iter__(self) -> Iterator[float]:
-        return iter(self._begun.values())
-
-    def __len__(self) -> int:
-        return len(self._begun)
-
-    def end_overdue(self) -> None:
-        """End the waits that have lasted too long. Must run in gevent's hub."""
-        self.end(begun_before=time.monotonic() - self._seconds)
-
-    def end(self, *, begun_before: float) -> None:
-        """End the waits that began before that time, unless what they wait for has just arrived.
-
-        Must run in gevent's hub, so that nothing happens between the check and the throw.
-        """
-        for waiting in [found for found, begun in self._begun.items() if begun < begun_before]:
-            if waiting in self._begun:
-                waiting.throw(self._over)
-
-
-class _BodyUnreadable(OSError):
-    """The body has no length, or a longer one than its path takes. Nobody may read it."""
-
-
-class _Body:
-    """The body of a request, which must arrive within BODY_SECONDS.
-
-    Only a body within the limit of its path can be read. The connection is not kept if reading
-    failed or a long rest of the body is unread.
-    """
-
-    def __init__(self, req: Any, sock: "_Client", waits: _Waits) -> None:
-        self._req, self._body, self._sock, self._waits = req, req.body, sock, waits
-        self._must_close = req.must_close
-        self._begun: float | None = None
-        #: Whether reading has failed. gunicorn reads this attribute, too.
-        self.failed = False
-        self._decide()
-
-    @property
-    def is_read(self) -> bool:
-        return not self.failed and getattr(self._body.reader, "length", None) == 0
-
-    def read(self, size: int | None = None) -> Any:
-        return self._wait_for(self._body.read, size)
-
-    def readline(self, size: int | None = None) -> Any:
-        return self._wait_for(self._body.readline, size)
-
-    def readlines(self, size: int | None = None) -> Any:
-        return self._wait_for(self._body.readlines, size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def _wait_for(self, read: Callable[[int | None], Any], size: int | None) -> Any:
-        if self._left() > self._req.readable_bytes:
-            self.failed = True
-            raise _BodyUnreadable
-        if self._begun is None:
-            self._begun = time.monotonic()
-        self._waits.enter(self._begun)
-        self._sock.read_until = self._begun + BODY_SECONDS
-        self._sock.settimeout(STALL_SECONDS)
-        try:
-            return read(size)
-        except BaseException:
-            self.failed = True
-            raise
-        finally:
-            self._sock.settimeout(None)
-            self._sock.read_until = math.inf
-            self._waits.leave()
-            self._decide()
-
-    def _left(self) -> float:
-        """Return how many bytes are unread; infinity for a chunked body."""
-        return float(getattr(self._body.reader, "length", math.inf))
-
-    def _decide(self) -> None:
-        """Tell gunicorn, before it answers, whether the connection can be kept."""
-        left = self._left()
-        cannot_be_read = self.failed or left > min(UNWANTED_BYTES, self._req.readable_bytes)
-        self._req.must_close = self._must_close or cannot_be_read
-
-
-class _Client:
-    """A client's socket. A write to it waits for the client for at most ANSWER_SECONDS."""
-
-    def __init__(self, sock: Any, waits: _Waits) -> None:
-        self._sock, self._waits = sock, waits
-        #: When the body that is being read must have arrived (monotonic clock).
-        self.read_until = math.inf
-        #: Fewest bytes to ask for at a time.
-        self.fewest_bytes = 0
-        #: What is to be sent together, None while each write is sent at once.
-        self._gathered: list[bytes] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def recv(self, size: int) -> bytes:
-        """Receive a piece. Nothing else ends a read, or interrupts it, while data is ready."""
-        if time.monotonic() > self.read_until:
-            raise _ClientTooSlow
-        _give_turn()
-        received: bytes = self._sock.recv(max(size, self.fewest_bytes))
-        return received
-
-    def send(self, *args: Any) -> Any:
-        with self._waits:
-            return self._sock.send(*args)
-
-    def sendall(self, data: bytes) -> None:
-        if self._gathered is not None:
-            self._gathered.append(data)
-            return
-        with self._waits:
-            self._sock.sendall(data)
-
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Send at the end of the context, at once, what was written in it."""
-        pieces: list[bytes] = []
-        self._gathered = pieces
-        try:
-            yield
-        finally:
-            self._gathered = None
-        self.sendall(b"".join(pieces))
-
-    def sendfile(self, *args: Any, **options: Any) -> Any:
-        with self._waits:
-            return self._sock.sendfile(*args, **options)
-
-
-def _give_turn() -> None:
-    """Let other connections run if this one has run for long."""
-    if time.time() - gevent.get_hub().loop.now() > _TURN_SECONDS:
-        gevent.sleep(0)
 
 
 class _Server(StreamServer):
@@ -314,9 +121,9 @@ class Worker(GeventWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle = _Waits(self.cfg.keepalive, _WaitOver)
-        self._bodies = _Waits(BODY_SECONDS, _ClientTooSlow)
-        self._answers = _Waits(ANSWER_SECONDS, _ClientTooSlow)
+        self._idle = Waits(self.cfg.keepalive, WaitOver)
+        self._bodies = Waits(connection.BODY_SECONDS, ClientTooSlow)
+        self._answers = Waits(connection.ANSWER_SECONDS, ClientTooSlow)
         self._connections = 0
         self._load = LoadShedder(self.cfg.worker_connections)
 
@@ -333,11 +140,11 @@ class Worker(GeventWorker):
         """Serve one connection to its end."""
         self._connections += 1
         try:
-            super().handle(listener, _Client(client, self._answers), addr)
+            super().handle(listener, Client(client, self._answers), addr)
         finally:
             self._connections -= 1
 
-    def timeout_ctx(self) -> _Waits:
+    def timeout_ctx(self) -> Waits:
         """Return the context in which gunicorn waits for the next request of a connection."""
         return self._idle
 
@@ -349,7 +156,7 @@ class Worker(GeventWorker):
         else:
             self._handle_in_memory(listener_name, req, sock, addr)
         # Without this, a client that sends requests without a pause would let no other one run.
-        _give_turn()
+        give_turn()
 
     def _handle_message(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         # One whose body is yet to come makes no work, or slow clients would take all the room.
@@ -368,7 +175,7 @@ class Worker(GeventWorker):
         if not self.in_flight.add(length, ROOM_SECONDS):
             self._refuse_without_room(req, sock, addr)
             raise StopIteration
-        body = req.body = _Body(req, sock, self._bodies)
+        body = req.body = Body(req, sock, self._bodies)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except StopIteration:
@@ -385,7 +192,7 @@ class Worker(GeventWorker):
 
     def _shed(self, req: Any, sock: Any, addr: Any) -> None:
         """Answer 503 before the body is read, and keep the connection if that is possible."""
-        _Body(req, sock, self._bodies)  # decides that
+        Body(req, sock, self._bodies)  # decides that
         # A client that waits for 100 may send its body all the same, or not.
         must_close = req.should_close() or any(name == "EXPECT" for name, _ in req.headers)
         self._refuse_overloaded(req, sock, addr, cause="saturated", must_close=must_close)

@@ -15,8 +15,8 @@ import pytest
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
+from cpsite.web import connection as client_connection
 from cpsite.web import in_flight
-from cpsite.web import worker as gunicorn_worker
 from tests import factories
 from tests.waiting import wait_for
 
@@ -146,8 +146,8 @@ def _start(services, *lines, is_ready=None, **environment):
 
 def _start_impatient(services, **settings):
     """Start a validator with other bounds than ours, so that a test need not wait for those."""
-    values = [f"gunicorn_worker.{name} = {value}" for name, value in settings.items()]
-    imports = "from cpsite.web import worker as gunicorn_worker"
+    values = [f"connection.{name} = {value}" for name, value in settings.items()]
+    imports = "from cpsite.web import connection"
     return _start(services, imports, *values, "keepalive = 2")
 
 
@@ -239,14 +239,14 @@ def test_a_slow_client_has_its_time(services):
 
 
 def test_a_body_that_stalls_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(gunicorn_worker, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(client_connection, "STALL_SECONDS", 0.1)
     ours, theirs = gevent.socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"half")
         body = Body(LengthReader(SocketUnreader(ours), 8))
         request = SimpleNamespace(body=body, must_close=False, readable_bytes=8)
-        waits = gunicorn_worker._Waits(60, TimeoutError)
-        reading = gunicorn_worker._Body(request, gunicorn_worker._Client(ours, waits), waits)
+        waits = client_connection.Waits(60, TimeoutError)
+        reading = client_connection.Body(request, client_connection.Client(ours, waits), waits)
         assert not request.must_close  # what is left of it could be read
         with pytest.raises(TimeoutError):
             reading.read()

@@ -10,7 +10,7 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 
 from cpsite.settings import BASE_DIR
-from cpsite.web import admin_login, load_shedding, password_hashing, worker
+from cpsite.web import admin_login, connection, load_shedding, password_hashing, worker
 
 LENGTH = 400_000
 
@@ -27,21 +27,21 @@ class Ready:
 
 @pytest.fixture
 def body():
-    client = worker._Client(Ready(), worker._Waits(60, TimeoutError))
+    client = connection.Client(Ready(), connection.Waits(60, TimeoutError))
     reader = Body(LengthReader(SocketUnreader(client), LENGTH))
     request = SimpleNamespace(body=reader, must_close=False, readable_bytes=LENGTH)
-    return worker._Body(request, client, worker._Waits(60, TimeoutError))
+    return connection.Body(request, client, connection.Waits(60, TimeoutError))
 
 
 def test_a_body_ends_with_its_time_though_data_is_always_ready(body, monkeypatch):
-    monkeypatch.setattr(worker, "BODY_SECONDS", -1.0)
-    with pytest.raises(worker._ClientTooSlow):
+    monkeypatch.setattr(connection, "BODY_SECONDS", -1.0)
+    with pytest.raises(connection.ClientTooSlow):
         body.read()
     assert body.failed
 
 
 def test_others_have_their_turns_while_a_body_is_read(body, monkeypatch):
-    monkeypatch.setattr(worker, "_TURN_SECONDS", -1.0)
+    monkeypatch.setattr(connection, "TURN_SECONDS", -1.0)
     turns = []
 
     def take_turns():
@@ -61,13 +61,13 @@ def test_the_documented_bounds_are_those_of_the_code():
         r"the time of a head, a body, a stall, an answer \| (\d+), (\d+), (\d+) and (\d+) s", page
     ).groups()
     assert [float(each) for each in rest] == [
-        worker.BODY_SECONDS,
-        worker.STALL_SECONDS,
-        worker.ANSWER_SECONDS,
+        connection.BODY_SECONDS,
+        connection.STALL_SECONDS,
+        connection.ANSWER_SECONDS,
     ]
     configuration = (BASE_DIR / "cpsite" / "gunicorn.py").read_text()
     assert re.search(rf"^keepalive = {head}$", configuration, re.MULTILINE)
-    assert f"ready all the time | {worker._TURN_SECONDS * 1000:.0f} ms |" in page
+    assert f"ready all the time | {connection.TURN_SECONDS * 1000:.0f} ms |" in page
     drained = f"{worker._DRAIN_BYTES // 2**20} MiB or {worker._DRAIN_SECONDS:.0f} s"
     assert f"goes on sending | {drained}" in page
     waiting = f"{worker.ROOM_SECONDS:.0f} s, half of `WEB_CONNECTIONS`"
