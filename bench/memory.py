@@ -34,9 +34,14 @@ BODIES: Final = {
     "320 KB, 1 MiB in SQS's envelope": "x" * 29_000 + "\x7f" * 36_000 + "😀",
 }
 
-#: What the validator takes for the service's memory, where this is given.
+#: The validator takes all messages, where it would otherwise take at most half of its connections.
 _CONFIGURATION: Final = """
 from cpsite.gunicorn import *
+from cpsite.web import load_shedding
+load_shedding.ALWAYS = worker_connections
+"""
+#: What the validator takes for the service's memory, where this is given.
+_MEMORY: Final = """
 from cpsite.observability import resource_limits
 resource_limits.find = lambda: resource_limits.Limits(cpu_cores=1.0, memory_bytes={memory_bytes})
 """
@@ -90,11 +95,10 @@ def _validator(scratch: Path, queue_port: int, memory_mib: int | None) -> Iterat
         "SQS_PUBLISH_TIMEOUT_SECONDS": "60",
         "LOG_LEVEL": "ERROR",
     }
-    configuration = "python:cpsite.gunicorn"
-    if memory_mib is not None:
-        configuration = str(scratch / "configuration.py")
-        Path(configuration).write_text(_CONFIGURATION.format(memory_bytes=memory_mib * _MIB))
-    command = (environment.PYTHON, "-m", "gunicorn", "--config", configuration)
+    configuration = scratch / "configuration.py"
+    memory = "" if memory_mib is None else _MEMORY.format(memory_bytes=memory_mib * _MIB)
+    configuration.write_text(_CONFIGURATION + memory)
+    command = (environment.PYTHON, "-m", "gunicorn", "--config", str(configuration))
     with Process("validator", command, settings, scratch / "validator.log") as process:
         process.wait_for_port(port)
         time.sleep(2)

@@ -59,7 +59,7 @@ class LoadShedder:
         self._clock, self._busy = clock, busy
         self._limit = self._most
         self._answered = 0
-        #: Seconds and answers of the last ticks.
+        #: Seconds and answers of the last ticks, for as long as the process has been saturated.
         self._ticks: deque[tuple[float, int]] = deque(maxlen=_TICKS)
         self._ticked_at, self._busy_until_tick = clock(), busy()
         #: Messages that the process works on.
@@ -85,9 +85,12 @@ class LoadShedder:
         seconds = now - self._ticked_at
         if seconds <= 0:
             return
-        self._ticks.append((seconds, self._answered))
-        is_saturated = busy - self._busy_until_tick >= SATURATED * seconds
-        self._limit = min(self._most, self._in_time()) if is_saturated else self._most
+        if busy - self._busy_until_tick >= SATURATED * seconds:
+            self._ticks.append((seconds, self._answered))
+            self._limit = min(self._most, self._in_time())
+        else:
+            self._ticks.clear()  # what it answers with time to spare is not what it can answer
+            self._limit = self._most
         self._ticked_at, self._busy_until_tick, self._answered = now, busy, 0
 
     def _in_time(self) -> int:

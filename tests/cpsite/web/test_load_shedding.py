@@ -76,6 +76,14 @@ def test_a_few_are_always_taken():
     assert Process(connections=10).limit == ALWAYS  # as many as there are connections, and more
 
 
+def test_what_was_answered_with_time_to_spare_says_nothing_of_a_burst():
+    process = Process()
+    for _ in range(10):
+        process.work(answers=1, busy_share=0.2)
+    process.work(answers=60)
+    assert process.limit == pytest.approx(600 * TARGET_SECONDS, abs=1)
+
+
 def test_the_limit_follows_the_last_second():
     process = Process()
     for _ in range(10):
