@@ -168,11 +168,11 @@ class MessageS3Storage(S3Storage):
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
         """Write `content`, a File, under the key `name`, and return the key.
 
-        Django's own looks for a name that is free, and checks it four times, which was a quarter of
-        the uploader's Python for a message. Here a repeat must overwrite, and keys are ours.
+        Django's own looks for a name that is free, and checks it four times, which was a third of
+        an upload thread's Python for a message. Here a repeat must overwrite, and keys are ours.
 
         Raises ClientError, BotoCoreError or OSError; SuspiciousOperation for a key that leaves
-        the storage's location.
+        the storage's location, if it has one.
         """
         if not name:
             raise ValueError("an object needs a key")

@@ -68,8 +68,9 @@ class Waits:
     def __iter__(self) -> Iterator[float]:
         return iter(self._begun.values())
 
-    def __len__(self) -> int:
-        return len(self._begun)
+    def begun_before(self, moment: float) -> Iterator[greenlet]:
+        """Return the connections that have waited since before `moment` (monotonic clock)."""
+        return (waiting for waiting, begun in self._begun.items() if begun < moment)
 
     def end_overdue(self) -> None:
         """End the waits that have lasted too long. Must run in gevent's hub."""

@@ -28,12 +28,17 @@ _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 
 def busy_seconds() -> float:
-    """Return for how long this thread has run or waited for a CPU. Off Linux: has run."""
+    """Return for how long this thread has run or waited for a CPU, in seconds.
+
+    Without Linux's statistics: for how long it has run.
+    """
     try:
         ran, waited, _slices = _SCHEDSTAT.read_text().split()
+        nanoseconds = int(ran) + int(waited)
     except (OSError, ValueError):
-        return time.thread_time()
-    return (int(ran) + int(waited)) / 1e9
+        nanoseconds = 0
+    # A kernel without these statistics has zeros.
+    return nanoseconds / 1e9 or time.thread_time()
 
 
 class LoadShedder:
@@ -62,15 +67,18 @@ class LoadShedder:
         #: Seconds and answers of the last ticks, for as long as the process has been saturated.
         self._ticks: deque[tuple[float, int]] = deque(maxlen=_TICKS)
         self._ticked_at, self._busy_until_tick = clock(), busy()
-        #: Messages that the process works on.
-        self.in_progress = 0
+        #: Messages that the process works on, and how many of them wait for their clients.
+        self.in_progress = self.idle = 0
 
-    def has_room(self, *, idle: int = 0) -> bool:
-        """Return whether one more message can be answered in time.
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message can be answered in time."""
+        return self.in_progress - self.idle < self._limit
 
-        So many of those in progress are `idle`: they wait for their clients.
-        """
-        return self.in_progress - idle < self._limit
+    @property
+    def is_saturated(self) -> bool:
+        """Whether the process was saturated at the last tick."""
+        return bool(self._ticks)
 
     def begin(self) -> None:
         self.in_progress += 1
@@ -79,8 +87,13 @@ class LoadShedder:
         self.in_progress -= 1
         self._answered += 1
 
-    def tick(self) -> None:
-        """Set the limit anew. Call it each TICK_SECONDS, in the thread of the messages."""
+    def tick(self, *, idle: int = 0) -> None:
+        """Set the limit anew. Call it each TICK_SECONDS, in the thread of the messages.
+
+        So many of those in progress are `idle`: they wait for their clients. Such a message is no
+        work, and slow clients must not take all the room.
+        """
+        self.idle = idle
         now, busy = self._clock(), self._busy()
         seconds = now - self._ticked_at
         if seconds <= 0:

@@ -12,13 +12,16 @@ A client occupies no more than its own connection, and only for a bounded time
 import json
 import math
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, Final
 
 import gevent
 from gevent.server import StreamServer
+from greenlet import getcurrent, greenlet
 from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.http.errors import (
@@ -70,9 +73,12 @@ ROOM_SECONDS: Final = 2.0
 WAITING_SHARE: Final = 0.5
 #: Seconds after which a client may try again that was refused for lack of room.
 RETRY_AFTER_SECONDS: Final = 1
-#: Share of a process's connections from which each is closed after its next answer, because others
-#: wait to be accepted. What is left lets those in at once.
+#: Share of a process's connections from which each is closed after its next answer. What is left
+#: lets others in at once, who would wait to be accepted if all were in use.
 CROWDED_SHARE: Final = 0.9
+#: Seconds from which a message that waits for its client, for its body or to take its answer, is no
+#: work in progress. The body of any other has come and waits for its turn, or comes soon.
+_IDLE_SECONDS: Final = 0.3
 #: Messages in progress for each connection that is accepted at a time, after the first one.
 _BUSY_PER_ACCEPT: Final = 2
 #: Bytes and seconds for which a client may go on sending before its connection is closed. Closing
@@ -96,23 +102,24 @@ class Logger(glogging.Logger):
 class _Server(StreamServer):
     """Accepts the more connections at a time, the more messages are in progress.
 
-    gunicorn's accepts one in each turn of the event loop, so that an idle process leaves the next
-    one to another. But a turn of a busy process is long. Connections would wait for seconds, and
-    the kernel would drop further ones.
+    Of several processes, gunicorn lets each accept one in each turn of its event loop, so that an
+    idle one leaves the next to another. But a turn of a busy process is long. Connections would
+    wait for seconds, and the kernel would drop further ones.
     """
 
     def __init__(self, *args: Any, load: LoadShedder, **options: Any) -> None:
         self._load = load
+        self._least = StreamServer.max_accept
         super().__init__(*args, **options)
 
     @property
     def max_accept(self) -> int:
         """How many connections gevent accepts in this turn, at most."""
-        return 1 + self._load.in_progress // _BUSY_PER_ACCEPT
+        return max(self._least, self._load.in_progress // _BUSY_PER_ACCEPT)
 
     @max_accept.setter
-    def max_accept(self, _of_gunicorn: int) -> None:
-        pass
+    def max_accept(self, least: int) -> None:
+        self._least = least
 
 
 class Worker(GeventWorker):
@@ -126,6 +133,8 @@ class Worker(GeventWorker):
         self._answers = Waits(connection.ANSWER_SECONDS, ClientTooSlow)
         self._connections = 0
         self._load = LoadShedder(self.cfg.worker_connections)
+        #: The connections whose message is in progress.
+        self._messages: set[greenlet] = set()
 
     def run(self) -> None:
         # This changes the worker's own copy only: the rest of the time is for `worker_exit`.
@@ -150,26 +159,18 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve one request. Raises StopIteration when its connection must be closed."""
-        req.must_close = req.must_close or self._is_crowded
-        if req.method == "POST" and bodies.takes_messages(req.path):
-            self._handle_message(listener_name, req, sock, addr)
+        req.must_close = req.must_close or self._is_crowded or not self.alive
+        is_message = req.method == "POST" and bodies.takes_messages(req.path)
+        if is_message and not self._load.has_room:
+            self._shed(req, sock, addr)
         else:
-            self._handle_in_memory(listener_name, req, sock, addr)
+            self._handle_in_memory(listener_name, req, sock, addr, is_message=is_message)
         # Without this, a client that sends requests without a pause would let no other one run.
         give_turn()
 
-    def _handle_message(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        # One whose body is yet to come makes no work, or slow clients would take all the room.
-        if not self._load.has_room(idle=len(self._bodies)):
-            self._shed(req, sock, addr)
-            return
-        self._load.begin()
-        try:
-            self._handle_in_memory(listener_name, req, sock, addr)
-        finally:
-            self._load.end()
-
-    def _handle_in_memory(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+    def _handle_in_memory(
+        self, listener_name: Any, req: Any, sock: Any, addr: Any, *, is_message: bool
+    ) -> None:
         """Serve one request if its body fits into memory."""
         length = req.readable_bytes
         if not self.in_flight.add(length, ROOM_SECONDS):
@@ -177,13 +178,25 @@ class Worker(GeventWorker):
             raise StopIteration
         body = req.body = Body(req, sock, self._bodies)
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            with self._counted() if is_message else nullcontext():
+                super().handle_request(listener_name, req, sock, addr)
         except StopIteration:
             if not body.is_read:
                 self._drain(sock)
             raise
         finally:
             self.in_flight.remove(length)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a message as in progress."""
+        self._messages.add(getcurrent())
+        self._load.begin()
+        try:
+            yield
+        finally:
+            self._load.end()
+            self._messages.discard(getcurrent())
 
     @property
     def _is_crowded(self) -> bool:
@@ -195,8 +208,9 @@ class Worker(GeventWorker):
         Body(req, sock, self._bodies)  # decides that
         # A client that waits for 100 may send its body all the same, or not.
         must_close = req.should_close() or any(name == "EXPECT" for name, _ in req.headers)
-        self._refuse_overloaded(req, sock, addr, cause="saturated", must_close=must_close)
-        if must_close:
+        cause = "saturated" if self._load.is_saturated else "connections"
+        is_sent = self._refuse_overloaded(req, sock, addr, cause=cause, must_close=must_close)
+        if must_close or not is_sent:  # a part of it may have been sent
             self._drain(sock)
             raise StopIteration
 
@@ -207,10 +221,11 @@ class Worker(GeventWorker):
 
     def _refuse_overloaded(
         self, req: Any, sock: Any, addr: Any, *, cause: str, must_close: bool
-    ) -> None:
+    ) -> bool:
+        """Answer 503; return whether all of it was sent."""
         given = (value for name, value in req.headers if name == "X-REQUEST-ID")
         request_id = identifier_of(",".join(given))
-        self._answer(
+        is_sent = self._answer(
             sock,
             HTTPStatus.SERVICE_UNAVAILABLE,
             fallback_answers.OVERLOADED,
@@ -221,6 +236,7 @@ class Worker(GeventWorker):
         refusals.note(
             refusals.OVERLOADED, refusals.from_peer(addr), cause=cause, request_id=request_id
         )
+        return is_sent
 
     def _end_slow_bodies(self) -> None:
         self._bodies.end(begun_before=time.monotonic() - CROWDED_SECONDS)
@@ -234,8 +250,8 @@ class Worker(GeventWorker):
         *,
         request_id: str,
         must_close: bool = True,
-    ) -> None:
-        """Send an answer that no view has made."""
+    ) -> bool:
+        """Send an answer that no view has made. Return whether all of it was sent."""
         body = json.dumps(answer).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\n"
@@ -244,8 +260,11 @@ class Worker(GeventWorker):
             "Cache-Control: no-store\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        with suppress(OSError):  # the client may have disconnected
+        try:
             sock.sendall(head.encode("ascii") + body)
+        except OSError:  # the client may have disconnected, or not read it in time
+            return False
+        return True
 
     def _drain(self, sock: Any) -> None:
         sock.fewest_bytes = _DRAIN_PIECE_BYTES
@@ -255,7 +274,9 @@ class Worker(GeventWorker):
     def _watch_load(self) -> None:
         while True:
             gevent.sleep(TICK_SECONDS)
-            self._load.tick()
+            moment = time.monotonic() - _IDLE_SECONDS
+            waiting = chain(self._bodies.begun_before(moment), self._answers.begun_before(moment))
+            self._load.tick(idle=sum(each in self._messages for each in waiting))
 
     def _end_waits(self) -> None:
         """End overdue waits; at a stop end all of them, because gunicorn would wait for them."""

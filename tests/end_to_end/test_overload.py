@@ -3,8 +3,9 @@
 import http.client
 import json
 import socket
+import time
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_what_is_too_much_is_refused_at_once_on_a_connection_that_is_kept(servic
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert _read(connection)[0] == 200
         lines = [line for line in process.lines() if line.get("reason") == "overloaded"]
-        assert {line["cause"] for line in lines} == {"saturated"}
+        assert {line["cause"] for line in lines} <= {"connections", "saturated"}
         refused = 'validator_http_refusals_total{reason="overloaded"}'
         assert services.metric("VALIDATOR_METRICS_PORT", refused) >= 3
         process.kill()
@@ -100,21 +101,45 @@ def test_bodies_that_are_yet_to_come_take_no_room(services):
         slow = [stack.enter_context(_connect(services)) for _ in range(ALWAYS + 8)]
         for connection in slow:
             connection.sendall(HEAD + b"\r\n" + BODY[:-1])
-        assert services.post(factories.fields())[0] == 202
+        time.sleep(1)  # they have all been read by now, or what follows shows nothing
+        wait_for(lambda: services.post(factories.fields())[0] == 202, "room for a message")
         for connection in slow:
             connection.sendall(BODY[-1:])
         assert {_read(connection)[0] for connection in slow} <= {202, 503}
+        wait_for(lambda: services.post(factories.fields())[0] == 202, "room for a message")
+
+
+def test_clients_that_do_not_read_their_answers_take_no_room(services):
+    """Without a token, and with more requests than the answers of both sides' buffers can hold."""
+    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS=str(4 * ALWAYS))
+    request = HEAD.replace(b"%d" % len(BODY), b"2") + b"\r\n{}"
+    with ExitStack() as stack:
+        for _ in range(2 * ALWAYS + 4):
+            client = stack.enter_context(closing(socket.socket()))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.connect(("127.0.0.1", services.port))
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    client.send(request * 50)
+        wait_for(lambda: services.post(factories.fields())[0] == 202, "room for a message")
 
 
 def test_each_of_many_messages_at_once_is_queued_or_refused(services):
     services.validator(WEB_CONCURRENCY="1")
     with ExitStack() as stack:
-        connections = [stack.enter_context(_connect(services)) for _ in range(700)]
-        for connection in connections:
-            connection.sendall(MESSAGE)
-        answers = Counter(_read(connection)[0] for connection in connections)
-    assert set(answers) <= {202, 503}
-    assert answers[202] >= ALWAYS
-    wait_for(
-        lambda: services.queue.count()["visible"] == answers[202], "the accepted messages in SQS"
-    )
+        connections = []
+        for _ in range(700):
+            connections.append(stack.enter_context(_connect(services)))
+            connections[-1].sendall(MESSAGE)
+        answers = [_read(connection) for connection in connections]
+    codes = Counter(body.get("code", status) for status, _, body in answers)
+    # SQS may not keep up with so many, either.
+    assert set(codes) <= {202, "overloaded", "queue_unavailable"}
+    assert codes[202] >= ALWAYS
+    assert codes["overloaded"]
+    accepted = {body["message_id"] for status, _, body in answers if status == 202}
+    queued = {
+        json.loads(json.loads(body)["body"])["message_id"] for body in services.queue.bodies()
+    }
+    assert accepted <= queued

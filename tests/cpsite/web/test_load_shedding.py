@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 
 import pytest
@@ -33,7 +34,7 @@ class Process:
     @property
     def limit(self):
         taken = 0
-        while self.load.has_room():
+        while self.load.has_room:
             self.load.begin()
             taken += 1
         for _ in range(taken):
@@ -110,8 +111,14 @@ def test_those_that_wait_for_their_client_take_no_room():
     process = Process()
     for _ in range(MOST):
         process.load.begin()
-    assert not process.load.has_room()
-    assert process.load.has_room(idle=1)
+    assert not process.load.has_room
+    process.load.tick(idle=1)
+    assert process.load.has_room
+    process.load.begin()
+    assert not process.load.has_room
+    process.load.tick(idle=0)
+    process.load.end()
+    assert not process.load.has_room
 
 
 @given(
@@ -128,15 +135,17 @@ def test_the_limit_is_never_outside_its_bounds(ticks, connections):
 
 
 def test_a_thread_is_busy_while_it_works_and_not_while_it_waits():
-    before = busy_seconds()
-    time.sleep(0.2)
-    waited = busy_seconds() - before
+    waits = []
+    for _ in range(5):
+        before = busy_seconds()
+        time.sleep(0.1)
+        waits.append(busy_seconds() - before)
     until = time.thread_time() + 0.2
     before = busy_seconds()
     while time.thread_time() < until:
         pass
     assert busy_seconds() - before >= 0.19
-    assert waited < 0.19
+    assert min(waits) < 0.09  # on a busy machine it may wait for its CPU as well
 
 
 def test_a_thread_that_waits_for_a_cpu_is_busy():
@@ -145,11 +154,18 @@ def test_a_thread_that_waits_for_a_cpu_is_busy():
     one = {min(allowed)}
     others = [
         subprocess.Popen(
-            ["taskset", "--cpu-list", str(min(one)), "sh", "-c", "while :; do :; done"]
+            [
+                sys.executable,
+                "-c",
+                f"import os; os.sched_setaffinity(0, {one}); print(flush=True)\nwhile True: pass",
+            ],
+            stdout=subprocess.PIPE,
         )
         for _ in range(2)
     ]
     try:
+        for each in others:
+            each.stdout.readline()
         os.sched_setaffinity(0, one)
         began, before, ran = time.monotonic(), busy_seconds(), time.thread_time()
         while time.monotonic() - began < 0.6:
@@ -162,12 +178,17 @@ def test_a_thread_that_waits_for_a_cpu_is_busy():
         for each in others:
             each.kill()
             each.wait()
+            each.stdout.close()
 
 
-def test_elsewhere_than_on_linux_a_thread_is_busy_while_it_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(load_shedding, "_SCHEDSTAT", tmp_path / "none")
+@pytest.mark.parametrize("text", [None, "0 0 0\n", "", "x y z"])
+def test_without_linuxs_statistics_a_thread_is_busy_while_it_runs(monkeypatch, tmp_path, text):
+    file = tmp_path / "schedstat"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(load_shedding, "_SCHEDSTAT", file)
     until = time.thread_time() + 0.05
     before = busy_seconds()
     while time.thread_time() < until:
         pass
-    assert busy_seconds() - before >= 0.05
+    assert busy_seconds() - before >= 0.04

@@ -87,6 +87,7 @@ def test_a_busy_process_accepts_more_connections_at_a_time():
     with gevent.socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = worker._Server(listener, handle=lambda *_: None, load=load)
+        assert server.max_accept == 100  # gevent's, which gunicorn leaves to a single process
         server.max_accept = 1
         assert server.max_accept == 1
         for _ in range(100):
