@@ -15,7 +15,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.base import File
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from storages.backends.s3 import S3Storage
@@ -166,7 +165,7 @@ class MessageS3Storage(S3Storage):
             ) from exc
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
-        """Write `content`, a File, under the key `name`, and return the key.
+        """Write `content`, a File of bytes, under the key `name`, and return the key.
 
         Django's own looks for a name that is free, and checks it four times, which was a third of
         an upload thread's Python for a message. Here a repeat must overwrite, and keys are ours.
@@ -176,9 +175,6 @@ class MessageS3Storage(S3Storage):
         """
         if not name:
             raise ValueError("an object needs a key")
-        return self._save(name, content)
-
-    def _save(self, name: str, content: File[bytes]) -> str:
         key = self._normalize_name(name)
         attributes = {"Content-Type": _GZIP if name.endswith(".gz") else CONTENT_TYPE}
         # Asked for here as well as by obstore, which would hide the error in a text.

@@ -81,7 +81,7 @@ class Waits:
 
         Must run in gevent's hub, so that nothing happens between the check and the throw.
         """
-        for waiting in [found for found, begun in self._begun.items() if begun < begun_before]:
+        for waiting in list(self.begun_before(begun_before)):
             if waiting in self._begun:
                 waiting.throw(self._over)
 

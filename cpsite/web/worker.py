@@ -274,9 +274,13 @@ class Worker(GeventWorker):
     def _watch_load(self) -> None:
         while True:
             gevent.sleep(TICK_SECONDS)
-            moment = time.monotonic() - _IDLE_SECONDS
-            waiting = chain(self._bodies.begun_before(moment), self._answers.begun_before(moment))
-            self._load.tick(idle=sum(each in self._messages for each in waiting))
+            self._load.tick(idle=self._idle_messages())
+
+    def _idle_messages(self) -> int:
+        """Return how many of the messages in progress wait for their client."""
+        moment = time.monotonic() - _IDLE_SECONDS
+        waiting = chain(self._bodies.begun_before(moment), self._answers.begun_before(moment))
+        return sum(each in self._messages for each in waiting)
 
     def _end_waits(self) -> None:
         """End overdue waits; at a stop end all of them, because gunicorn would wait for them."""

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -68,6 +68,7 @@ def test_what_is_too_much_is_refused_at_once_on_a_connection_that_is_kept(servic
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert _read(connection)[0] == 200
         lines = [line for line in process.lines() if line.get("reason") == "overloaded"]
+        assert lines
         assert {line["cause"] for line in lines} <= {"connections", "saturated"}
         refused = 'validator_http_refusals_total{reason="overloaded"}'
         assert services.metric("VALIDATOR_METRICS_PORT", refused) >= 3
@@ -109,24 +110,8 @@ def test_bodies_that_are_yet_to_come_take_no_room(services):
         wait_for(lambda: services.post(factories.fields())[0] == 202, "room for a message")
 
 
-def test_clients_that_do_not_read_their_answers_take_no_room(services):
-    """Without a token, and with more requests than the answers of both sides' buffers can hold."""
-    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS=str(4 * ALWAYS))
-    request = HEAD.replace(b"%d" % len(BODY), b"2") + b"\r\n{}"
-    with ExitStack() as stack:
-        for _ in range(2 * ALWAYS + 4):
-            client = stack.enter_context(closing(socket.socket()))
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-            client.connect(("127.0.0.1", services.port))
-            client.setblocking(False)
-            with suppress(BlockingIOError):
-                while True:
-                    client.send(request * 50)
-        wait_for(lambda: services.post(factories.fields())[0] == 202, "room for a message")
-
-
 def test_each_of_many_messages_at_once_is_queued_or_refused(services):
-    services.validator(WEB_CONCURRENCY="1")
+    services.validator(WEB_CONCURRENCY="1", WEB_CONNECTIONS=str(2 * ALWAYS))
     with ExitStack() as stack:
         connections = []
         for _ in range(700):

@@ -1,6 +1,7 @@
 """How gunicorn's worker reads a body: in time, and in turn with other connections."""
 
 import re
+import time
 from types import SimpleNamespace
 
 import gevent
@@ -93,3 +94,31 @@ def test_a_busy_process_accepts_more_connections_at_a_time():
         for _ in range(100):
             load.begin()
         assert 10 < server.max_accept <= 100
+
+
+def test_messages_that_wait_for_their_client_are_no_work():
+    """Neither for a body that is yet to come, nor for an answer that nobody reads."""
+    bodies, answers = connection.Waits(60, TimeoutError), connection.Waits(60, TimeoutError)
+    server = SimpleNamespace(_bodies=bodies, _answers=answers, _messages=set())
+    long_ago, lately = time.monotonic() - 1, time.monotonic()
+
+    def wait(waits, begun, *, is_message):
+        if is_message:
+            server._messages.add(gevent.getcurrent())
+        waits.enter(begun)
+        gevent.sleep(60)
+
+    def idle(*waits):
+        for waiting, begun, is_message in waits:
+            started.append(gevent.spawn(wait, waiting, begun, is_message=is_message))
+        gevent.sleep(0)
+        return worker.Worker._idle_messages(server)
+
+    started = []
+    try:
+        assert idle((bodies, lately, True), (answers, lately, True)) == 0
+        assert idle((bodies, long_ago, False), (answers, long_ago, False)) == 0  # of pages
+        assert idle((bodies, long_ago, True)) == 1
+        assert idle((answers, long_ago, True)) == 2
+    finally:
+        gevent.killall(started)
