@@ -46,6 +46,9 @@ T = TypeVar("T")
 _KEY: Final = re.compile(r'("?)([\x21\x23-\x2b\x2d-\x7e]{1,255})\1')
 #: Seconds between the longest publish and the expiry of a claim.
 _MARGIN_SECONDS: Final = 5.0
+#: How far the database's clock and our monotonic one may drift apart while a claim lasts, in
+#: seconds: NTP may slow the one down, and SQLite tells whole milliseconds.
+_DRIFT_SECONDS: Final = 1.0
 #: Longest duration, in seconds, of a trial call to the database (see `CircuitBreaker`).
 _DATABASE_SECONDS: Final = 15.0
 #: Seconds between two deletions of expired records, in each process that receives keys.
@@ -98,7 +101,7 @@ class Claim:
             return
         # Not if another request has taken the claim over: its claim ends later than ours can.
         left = _claim_seconds() - (time.monotonic() - self.given_at)
-        ours = {"is_queued": False, "claimed_until__lte": in_seconds(left)}
+        ours = {"is_queued": False, "claimed_until__lte": in_seconds(left + _DRIFT_SECONDS)}
         self._write(lambda record: record.filter(**ours).delete())
 
     def _update(self, **changes: object) -> None:
@@ -148,7 +151,8 @@ def _given_at(asked_at: float) -> float | None:
     None if it was so long ago that the claim may be another request's by now.
     """
     now = time.monotonic()
-    return now if now - asked_at < _claim_seconds() else None
+    # One second for the drift that `free` allows for, one for a drift the other way.
+    return now if now - asked_at < _claim_seconds() - 2 * _DRIFT_SECONDS else None
 
 
 def _values(key: str, message: Message) -> dict[str, Any]:

@@ -193,6 +193,21 @@ def test_an_expired_key_is_free_again_as_well(send, queue, monkeypatch, kind):
     assert send(field1="third").status_code == 202
 
 
+@pytest.mark.parametrize("drift", [-0.5, -0.001, 0.001, 0.5])
+def test_a_clock_of_the_database_that_drifts_leaves_the_key_free(send, queue, monkeypatch, drift):
+    """SQLite tells milliseconds, and NTP corrects the clock of PostgreSQL, not a monotonic one."""
+
+    def not_sent(body):
+        claimed_until = IdempotencyRecord.objects.get().claimed_until
+        _shift(claimed_until=claimed_until + timedelta(seconds=drift))
+        raise exceptions.QueueNotAsked
+
+    with monkeypatch.context() as broken:
+        broken.setattr(views, "publish_message", not_sent)
+        assert send().status_code == 503
+    assert send(field1="other").status_code == 202
+
+
 @pytest.mark.parametrize("kind", NEVER_SENT)
 def test_a_message_that_an_earlier_request_may_have_sent_keeps_its_key(
     send, queue, monkeypatch, kind
@@ -252,6 +267,28 @@ def test_a_request_that_is_held_up_after_it_got_the_key_does_not_free_it(
     assert record.take_over(idempotency._values("order-1", message))
     late.free()
     assert str(IdempotencyRecord.objects.get().message_id) == str(message.message_id)
+
+
+@pytest.mark.parametrize("drift", [-0.9, 0, 0.9])
+def test_a_request_held_up_just_short_of_its_claim_does_not_free_another_ones(
+    send, monkeypatch, drift
+):
+    """The other one took the claim over at its very end, by a clock that drifts."""
+    seconds = idempotency._claim_seconds()
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(idempotency, "time", clock)
+    now = 1000.0
+    message = factories.message()
+    late = idempotency.claim("order-1", message)
+    late = replace(late, given_at=idempotency._given_at(now - seconds + 2.01))
+    assert late.given_at is not None
+    claimed_until = IdempotencyRecord.objects.get().claimed_until
+    _shift(claimed_until=claimed_until + timedelta(seconds=seconds + drift))
+    # What the database's clock says then is when the claim began plus the time it was held up.
+    begun = idempotency.in_seconds
+    monkeypatch.setattr(idempotency, "in_seconds", lambda left: begun(left + seconds - 2.01))
+    late.free()
+    assert IdempotencyRecord.objects.exists()
 
 
 def test_while_a_request_is_in_progress_another_one_is_a_409(send, queue, monkeypatch):
