@@ -99,9 +99,10 @@ class Claim:
         if self.given_at is None:
             self.release()
             return
-        # Not if another request has taken the claim over: its claim ends later than ours can.
-        left = _claim_seconds() - (time.monotonic() - self.given_at)
-        ours = {"is_queued": False, "claimed_until__lte": in_seconds(left + _DRIFT_SECONDS)}
+        # Not if another request has taken the claim over: that was after the end of ours, and has
+        # put the key's expiry off by as much. Its own claim may have ended since.
+        left = _record_seconds() - (time.monotonic() - self.given_at)
+        ours = {"is_queued": False, "expires_at__lte": in_seconds(left + _DRIFT_SECONDS)}
         self._write(lambda record: record.filter(**ours).delete())
 
     def _update(self, **changes: object) -> None:
@@ -125,6 +126,14 @@ class Claim:
 def _claim_seconds() -> float:
     """Return for how long a request has a key to itself, in seconds."""
     return float(settings.SQS_PUBLISH_TIMEOUT_SECONDS) + _MARGIN_SECONDS
+
+
+def _record_seconds() -> float:
+    """Return for how long a key is known after it was claimed, in seconds.
+
+    Its time begins when its message may have been published, not with the claim.
+    """
+    return _claim_seconds() + float(settings.IDEMPOTENCY_KEY_SECONDS)
 
 
 def claim(key: str, message: Message) -> Claim:
@@ -165,8 +174,7 @@ def _values(key: str, message: Message) -> dict[str, Any]:
         "accepted_at": message.accepted_at,
         "is_queued": False,
         "claimed_until": in_seconds(_claim_seconds()),
-        # The time of a key begins when its message may have been published, not with the claim.
-        "expires_at": in_seconds(_claim_seconds() + settings.IDEMPOTENCY_KEY_SECONDS),
+        "expires_at": in_seconds(_record_seconds()),
     }
 
 
