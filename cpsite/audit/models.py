@@ -105,7 +105,7 @@ class AuditEvent(models.Model):
         # primary key itself, and no index would fit.
         ordering = ["-occurred_at", "-id"]
         # SQLite's. PostgreSQL has the same questions answered by smaller ones, with the same names
-        # (cpsite/audit/migrations/0009_days.py).
+        # (cpsite/audit/migrations/0009_days.py, 0011_batch_keys.py).
         indexes = [
             models.Index(fields=["occurred_at", "id"], name="audit_time"),
             models.Index(fields=["message_id", "occurred_at", "id"], name="audit_message_time"),
@@ -138,6 +138,7 @@ class AuditEvent(models.Model):
                 name="audit_address_time",
                 condition=models.Q(source_ip__isnull=False),
             ),
+            models.Index(fields=["object_key"], name="audit_object_key"),
         ]
 
     def __str__(self) -> str:

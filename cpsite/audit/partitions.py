@@ -262,13 +262,16 @@ def _drop(partition: Partition) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def alone(tries: int = 1) -> Iterator[None]:
     """Change partitions as the only session. Raises BusyError while another one does so."""
     if connection.vendor != "postgresql":
         yield
         return
-    if not _rows("SELECT pg_try_advisory_lock(%s)", _ADVISORY_KEY)[0][0]:
-        raise BusyError
+    while not _rows("SELECT pg_try_advisory_lock(%s)", _ADVISORY_KEY)[0][0]:
+        tries -= 1
+        if not tries:
+            raise BusyError
+        time.sleep(PAUSE)
     try:
         yield
     finally:
@@ -287,6 +290,33 @@ def briefly(change: Callable[[], _T], tries: int = TRIES) -> _T:
             if getattr(exc.__cause__, "sqlstate", None) not in _LOCKED or not tries:
                 raise
         time.sleep(PAUSE)
+
+
+def build_index(table: str, name: str, columns: str, *, is_unique: bool = False) -> None:
+    """Build an index of one table while others write. One that was interrupted is built anew.
+
+    Raises Django's database errors. An interrupted CREATE INDEX CONCURRENTLY leaves an invalid
+    index behind (PostgreSQL: "Building Indexes Concurrently").
+    """
+    found = _rows("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", name)
+    if found == [(False,)]:
+        run(f"DROP INDEX CONCURRENTLY {name}")
+    unique = "UNIQUE" if is_unique else ""
+    run(f"CREATE {unique} INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} USING {columns}")
+
+
+def build_index_of_all(name: str, columns: str) -> None:
+    """Build an index of the whole table, one partition after the other, while others write.
+
+    It can be interrupted anywhere and run again. It waits for a session that changes partitions;
+    raises BusyError if that takes longer than a minute, and Django's database errors.
+    """
+    with alone(TRIES):
+        for each in read_partitions():
+            build_index(each.name, f"{name}{each.name.removeprefix(TABLE)}", columns)
+        # PostgreSQL takes those that are there ("CREATE INDEX", on partitioned tables), and builds
+        # none: its lock is brief.
+        briefly(lambda: run(f"CREATE INDEX IF NOT EXISTS {name} ON {TABLE} USING {columns}"))
 
 
 def run(statement: str) -> None:

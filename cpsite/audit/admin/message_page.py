@@ -9,8 +9,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cpsite.audit.admin import marks, queues
-from cpsite.audit.admin.display import actor_link, address_link, badge, client_link, reason_link
+from cpsite.audit.admin import marks, queues, search
+from cpsite.audit.admin.display import (
+    actor_link,
+    address_link,
+    badge,
+    client_link,
+    events_url,
+    reason_link,
+)
 from cpsite.audit.history import MessageHistory, Status
 from cpsite.audit.models import AuditEvent
 from cpsite.audit.scope import WHY
@@ -34,6 +41,7 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
         "took": span(took) if took is not None and stored else "",
         "waits": span(took) if took is not None and not stored else "",
         "object": object_link(of_object) if of_object else "",
+        "of_batch": _batch_url(of_object.object_key) if of_object else "",
         "events": [_row(event, history) for event in history.events],
         "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),
         "dead_letters": None if history.has_outcome else queues.dead_letters(),
@@ -50,6 +58,11 @@ def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
         "address": address_link(event.source_ip),
         "actor": actor_link(event.actor),
     }
+
+
+def _batch_url(key: str) -> str:
+    """Return the address of all events of a batch's messages, or nothing if the key is no batch."""
+    return events_url(q=key) if key.endswith(search.BATCH) else ""
 
 
 def object_link(event: AuditEvent) -> str | SafeString:

@@ -16,16 +16,19 @@ from cpsite.web.client_address import normalized
 
 #: Said beside the field.
 HELP: Final = (
-    "A message id or its first four digits or more, a client, a reason, an address, the key of a "
-    "message's object, an X-Request-ID, SQS's id of a foreign body, or who has read, redriven or "
+    "A message id or its first four digits or more, a client, a reason, an address, an "
+    "object's key, an X-Request-ID, SQS's id of a foreign body, or who has read, redriven or "
     "discarded."
 )
 _ID_DIGITS: Final = 32
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 #: Fewer digits would find messages by chance.
 _ID_PREFIX: Final = re.compile(r"[0-9a-f]{4,31}")
-#: The key of a message's object (uploader/object_keys.py). No index has the key of a batch.
+#: The keys of a message's object and of a batch (uploader/object_keys.py).
 _KEY: Final = re.compile(r".*/([0-9a-fA-F-]{36})\.json")
+BATCH: Final = ".ndjson.gz"
+#: What the console and the command line of AWS put before a key.
+_URI: Final = re.compile(r"s3://[^/]+/")
 
 
 def found(events: QuerySet[AuditEvent], term: str) -> QuerySet[AuditEvent]:
@@ -60,8 +63,12 @@ def _selection(term: str) -> dict[str, Any] | None:
 
 
 def _selections(term: str) -> Iterator[dict[str, Any]]:
+    term = _URI.sub("", term)
     key = _KEY.fullmatch(term)
     digits = (key[1] if key else term).lower().replace("-", "")
+    if term.endswith(BATCH):
+        # The end is that of the index (cpsite/audit/migrations/0011_batch_keys.py).
+        yield {"object_key": term, "object_key__endswith": BATCH}
     if _ID.fullmatch(digits):
         yield {"message_id": UUID(digits)}
     if address := normalized(term):

@@ -45,22 +45,13 @@ def split_by_day(apps, schema_editor):
     with partitions.alone():
         if not partitions.read_partitions():
             for name, columns in NEW.items():
-                _build_beside_writers(name, columns)
+                own = _own_name(name, "new")
+                partitions.build_index(TABLE, own, columns, is_unique=name in UNIQUE)
             in_two_days = partitions.midnight(datetime.now(UTC)) + timedelta(days=2)
             end = partitions.close(TABLE, at=in_two_days)
             briefly(lambda: _split(end))
         _drop_indexes_of_before()
     partitions.ensure_ahead()
-
-
-def _build_beside_writers(name, columns):
-    """Build an index of the table. One whose building was interrupted is invalid, and goes."""
-    own = _own_name(name, "new")
-    found = _rows("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", own)
-    if found == [(False,)]:
-        run(f"DROP INDEX CONCURRENTLY {own}")
-    unique = "UNIQUE" if name in UNIQUE else ""
-    run(f"CREATE {unique} INDEX CONCURRENTLY IF NOT EXISTS {own} ON {TABLE} USING {columns}")
 
 
 def _split(end):

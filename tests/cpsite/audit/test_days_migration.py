@@ -16,12 +16,18 @@ pytestmark = [
     pytest.mark.slow(reason="starts many processes"),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no partitions"),
 ]
-#: Splits the table, and is interrupted before the first statement, the second one and so on.
+#: Does what STEP names, and is interrupted before the first statement, the second one and so on.
 INTERRUPTED = """
+import os
 from importlib import import_module
 from itertools import count
 from cpsite.audit import partitions
 migration = import_module("cpsite.audit.migrations.0009_days")
+index = import_module("cpsite.audit.migrations.0011_batch_keys")
+steps = {
+    "split": lambda: migration.split_by_day(None, None),
+    "index": lambda: partitions.build_index_of_all(index.NAME, index.BATCHES),
+}
 run = partitions.run
 class Interrupted(BaseException): pass
 for statements in count(1):
@@ -32,7 +38,7 @@ for statements in count(1):
         run(statement)
     partitions.run = migration.run = run_some
     try:
-        migration.split_by_day(None, None)
+        steps[os.environ["STEP"]]()
         break
     except Interrupted:
         pass
@@ -81,10 +87,10 @@ def database():
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def manage(url, *arguments):
+def manage(url, *arguments, **environment):
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        env={**os.environ, "DATABASE_URL": url},
+        env={**os.environ, "DATABASE_URL": url, **environment},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -182,10 +188,42 @@ def test_nothing_is_lost_while_others_write(database, writer):
 
 def test_an_interrupted_migration_goes_on(database, writer):
     with writer:
-        tries = manage(database, "shell", "--verbosity", "0", "--command", INTERRUPTED)
+        tries = interrupt(database, "split")
         manage(database, "migrate", "--verbosity", "0")
-    assert int(tries.split()[-1]) > 20
+    assert tries > 20
     assert_by_day(database, writer.written())
+
+
+def test_an_index_of_all_days_is_built_while_others_write(database, writer):
+    manage(database, "migrate", "audit", "0010", "--verbosity", "0")
+    with writer:
+        tries = interrupt(database, "index")
+        manage(database, "migrate", "--verbosity", "0")
+    assert tries > 5
+    assert_by_day(database, writer.written())
+
+
+def test_an_index_whose_building_was_interrupted_is_built_anew(database, writer):
+    """As PostgreSQL leaves it behind."""
+    manage(database, "migrate", "audit", "0010", "--verbosity", "0")
+    with writer:
+        pass
+    name = "audit_object_key_later"
+    with psycopg.connect(database) as session:
+        session.execute(f"CREATE INDEX {name} ON audit_auditevent_later (kind)")
+        session.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [name]
+        )
+    manage(database, "migrate", "--verbosity", "0")
+    ((definition,),) = rows(database, f"SELECT pg_get_indexdef('{name}'::regclass)")
+    assert "(object_key)" in definition
+    assert_by_day(database, writer.written())
+
+
+def interrupt(url, step):
+    """Do a step that is interrupted again and again; return how often it was begun."""
+    tries = manage(url, "shell", "--verbosity", "0", "--command", INTERRUPTED, STEP=step)
+    return int(tries.split()[-1])
 
 
 def test_the_version_before_works_with_it_after_a_rollback(database, writer):

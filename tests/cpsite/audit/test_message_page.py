@@ -1,7 +1,9 @@
 """The page of one message: its status and all of its events."""
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -47,6 +49,22 @@ def test_it_tells_the_whole_way_in_order(admin_client, bucket):
     link = reverse("admin:audit_auditevent_object", args=[stored.pk])
     assert f'href="{link}">{KEY}</a>' in page
     assert f"?message_id={MESSAGE_ID}" in page
+
+
+def test_a_batch_leads_to_all_of_its_messages(admin_client, bucket):
+    key = "messages/2026/11/23/6f1d0c7a2b3e4f5a6b7c8d9e0f1a2b3c.ndjson.gz"
+    event(Kind.STORED, object_key=key)
+    other = AuditEvent.objects.create(kind=Kind.STORED, message_id=uuid.uuid4(), object_key=key)
+    link = re.search(r'href="([^"]+)">All messages of this batch</a>', text(admin_client))
+    found = admin_client.get(unescape(link[1])).content.decode()
+    assert str(MESSAGE_ID) in found
+    assert str(other.message_id) in found
+    assert found.count("audit-badge audit-stored") == 2
+
+
+def test_an_object_of_its_own_is_no_batch(admin_client, bucket):
+    event(Kind.STORED, object_key=KEY)
+    assert "of this batch" not in text(admin_client)
 
 
 def test_what_failed_leads_to_the_dead_letters(admin_client):

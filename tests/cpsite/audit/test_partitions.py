@@ -221,6 +221,22 @@ def test_one_session_at_a_time_changes_them(other):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_index_of_all_waits_for_who_changes_them(other, monkeypatch):
+    """`migrate` would end with an error, because a service makes days at that moment."""
+    other.autocommit = True  # an index that is built beside others waits for their transactions
+    other.execute("SELECT pg_advisory_lock(%s)", [partitions._ADVISORY_KEY])
+
+    def end_it(_seconds):
+        other.execute("SELECT pg_advisory_unlock(%s)", [partitions._ADVISORY_KEY])
+
+    monkeypatch.setattr("cpsite.audit.partitions.time.sleep", end_it)
+    partitions.build_index_of_all("audit_of_test", "btree (attempts)")
+    found = partitions._rows("SELECT relkind FROM pg_class WHERE relname = 'audit_of_test'")
+    assert found == [("I",)]
+    partitions.run("DROP INDEX audit_of_test")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_change_that_would_have_to_wait_lets_others_go_on(other, monkeypatch):
     monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.05)
     other.execute("SELECT FROM audit_auditevent")  # in a transaction that stays open

@@ -14,6 +14,8 @@ LIST = "/admin/audit/auditevent/"
 ONE = uuid.UUID("6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c11")
 TWIN = uuid.UUID("6b1f1d5e-46d5-4c7c-9e5e-0d3f8f4f7c12")
 OTHER = uuid.UUID("00000000-46d5-4c7c-9e5e-0d3f8f4f7c11")
+#: Its digits could be the id of a message.
+BATCH = f"messages/2026/11/26/{ONE.hex}.ndjson.gz"
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,11 @@ def events():
                 message_id=OTHER,
                 client="beef",
                 occurred_at="2026-11-26T23:59:59Z",
+            ),
+            AuditEvent(kind=Kind.STORED, message_id=uuid.UUID(int=1 << 127), object_key=BATCH),
+            AuditEvent(kind=Kind.STORED, message_id=uuid.UUID(int=3 << 126), object_key=BATCH),
+            AuditEvent(
+                kind=Kind.READ, message_id=uuid.UUID(int=3 << 126), object_key=BATCH, actor="eve"
             ),
             AuditEvent(kind=Kind.FAILED, reason="undecodable", sqs_message_id="ab-12"),
             AuditEvent(kind=Kind.REFUSED, reason="token_unknown", source_ip="2001:db8::1"),
@@ -58,6 +65,10 @@ def kinds(term):
         ("6b1", []),
         (f"messages/2026/11/26/{ONE}.json", ["accepted", "read"]),
         (f"any/prefix/order/2026/11/26/{ONE}.json", ["accepted", "read"]),
+        (f"s3://a-bucket/messages/2026/11/26/{ONE}.json", ["accepted", "read"]),
+        (BATCH, ["read", "stored", "stored"]),
+        (f"s3://a-bucket/{BATCH}", ["read", "stored", "stored"]),
+        (BATCH.replace("11/26", "11/27"), []),
         ("Alice", ["accepted", "read"]),
         ("aLICE", ["accepted", "read"]),
         ("beef", ["stored"]),  # a client's name, though it could begin an id
@@ -86,6 +97,7 @@ def test_a_term_finds(term, expected):
         (str(ONE)[:-1], None),
         ("0000", OTHER),
         (f"messages/2026/11/26/{TWIN}.json", TWIN),
+        (BATCH, None),
         ("Alice", None),
         ("beef", None),
         ("", None),
