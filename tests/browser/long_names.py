@@ -16,10 +16,13 @@ MESSAGE_ID = "6b1f1d5e-0000-4000-8000-000000000001"
 FAILED_ID = "00000000-0000-0000-0000-000000000001"
 WAITING_ID = "00000000-0000-0000-0000-000000000009"
 OBJECT_KEY = f"messages/{CONTRACT}/2026/11/26/23/20261126T235959.123456Z-{MESSAGE_ID}.json"
+BATCHED_ID = "00000000-0000-0000-0000-00000000000b"
+BATCH_KEY = f"messages/{CONTRACT}/2026/11/26/0123456789abcdef0123456789abcdef.ndjson.gz"
 assert (len(CONTRACT), len(CLIENT), len(REASON)) == (30, 64, 64)
 
 #: One message that was accepted, failed, redriven, read and stored; three that have failed; one of
-#: which no event says what became of it; a refused request; and some that are short.
+#: which no event says what became of it; a refused request; some that are short; and one that is
+#: stored in a batch.
 EVENTS = f"""
 import uuid
 from datetime import timedelta
@@ -45,6 +48,8 @@ add(Kind.REFUSED, 7, reason={REASON!r}, source_ip={ADDRESS!r}, contract={CONTRAC
 for number in range(20):
     add(Kind.REFUSED, 8 + number, reason="token_unknown", source_ip="192.0.2.1")
     add(Kind.ACCEPTED, 8 + number, client="alice", message_id=uuid.uuid4(), duration_ms=4)
+batched = dict(stored, object_key={BATCH_KEY!r}, message_id=uuid.UUID({BATCHED_ID!r}))
+add(Kind.STORED, 30, **dict(about, **batched))
 """
 
 

@@ -169,10 +169,12 @@ PAGES_OF_THE_ADMIN = {
     "client": Shown(f"{EVENTS}clients/{long_names.CLIENT}/", "Newest events"),
     "events": Shown(EVENTS, long_names.CLIENT),
     "events-failed": Shown(f"{EVENTS}?kind__exact=failed", long_names.CLIENT),
+    "events-batch": Shown(f"{EVENTS}?q={long_names.BATCH_KEY}", long_names.BATCHED_ID),
     "events-none": Shown(f"{EVENTS}?kind__exact=refused&since=1h", "No event fits"),
     "event": Shown(f"{EVENTS}1/change/", long_names.CLIENT),
     "event-stored": Shown(f"{EVENTS}4/change/", long_names.CLIENT),
     "message": Shown(f"{EVENTS}message/{long_names.MESSAGE_ID}/", "Timeline"),
+    "message-batched": Shown(f"{EVENTS}message/{long_names.BATCHED_ID}/", "All messages of this"),
     "message-failed": Shown(
         f"{EVENTS}message/{long_names.FAILED_ID}/", "attempt to store it failed"
     ),
