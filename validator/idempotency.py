@@ -88,8 +88,12 @@ class Claim:
         self._update(is_queued=True)
 
     def release(self) -> None:
-        """End the claim, so that the next request with the key can retry at once."""
-        self._update(claimed_until=in_seconds(0))
+        """End the claim, so that the next request with the key can retry at once.
+
+        A second ago, because on SQLite a sum with this moment is later than this moment: they are
+        compared as texts, and the sum has more digits (Django 5.2: `Now`, `django_format_dtdelta`).
+        """
+        self._update(claimed_until=in_seconds(-1))
 
     def free(self) -> None:
         """End the claim of a message that was not sent, so that its key may stand for another one.

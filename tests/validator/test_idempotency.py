@@ -322,6 +322,15 @@ def test_after_a_failure_the_same_message_can_be_retried_at_once(send, queue, mo
     assert _published(queue) == tried
 
 
+def test_a_released_claim_can_be_taken_over_in_the_same_millisecond():
+    for number in range(30):
+        message = factories.message()
+        claim = idempotency.claim(f"order-{number}", message)
+        claim.release()
+        record = IdempotencyRecord.objects.get(id=claim.record_id)
+        assert record.take_over(idempotency._values(f"order-{number}", message))
+
+
 def test_a_claim_whose_request_died_is_taken_over(send, queue, monkeypatch):
     """As after a kill -9 between the claim and the answer."""
     monkeypatch.setattr(idempotency.Claim, "_update", lambda self, **changes: None)
