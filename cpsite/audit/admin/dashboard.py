@@ -2,7 +2,7 @@
 
 import math
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
 from django.urls import reverse
@@ -14,6 +14,9 @@ from cpsite.audit.oldest_waiting import OldestUnknown, oldest_waiting
 from cpsite.audit.unstored import Waiting
 from cpsite.moments import span
 from cpsite.observability.queue_depth import DEAD_LETTERS, MESSAGES
+
+#: Of a queue's messages, in the order of `Queue.depths`.
+STATES: Final = ("visible", "in flight", "delayed")
 
 
 def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
@@ -28,7 +31,11 @@ def context(user: AbstractBaseUser | AnonymousUser) -> dict[str, Any]:
         **_oldest(figures["overview"].waiting),
         "events_url": reverse("admin:audit_auditevent_changelist"),
         "may_see_letters": may_see_letters,
-        "queues": [_row(queues[name]) for name in (MESSAGES, DEAD_LETTERS) if name in queues],
+        "queues": [
+            _row(queues[name], may_see_letters=may_see_letters)
+            for name in (MESSAGES, DEAD_LETTERS)
+            if name in queues
+        ],
     }
 
 
@@ -62,14 +69,16 @@ def _age_of_oldest(waiting: Waiting) -> timedelta | None:
     return now - oldest if oldest else None
 
 
-def _row(queue: Queue) -> dict[str, Any]:
+def _row(queue: Queue, *, may_see_letters: bool) -> dict[str, Any]:
     is_bad = queue.name == DEAD_LETTERS
+    of_letters = "admin:uploader_deadletterentry_changelist" if may_see_letters else ""
+    page = of_letters if is_bad else "admin:audit_waiting"
     return {
-        "name": queue.name,
         "title": queue.title,
+        "url": reverse(page) if page else "",
         "depths": [
-            (marks.of_failures(int(depth)) if is_bad and depth > 0 else "", _number(depth))
-            for depth in queue.depths
+            (marks.of_failures(int(depth)) if is_bad and depth > 0 else "", _number(depth), state)
+            for depth, state in zip(queue.depths, STATES, strict=True)
         ],
     }
 

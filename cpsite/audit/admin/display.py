@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import slugify
 
 from cpsite.moments import readable, rfc3339, span
 
@@ -94,6 +95,35 @@ def address_link(address: str | None) -> str | SafeString:
     if not address:
         return EMPTY
     return format_html('<a class="audit-address" href="{}">{}</a>', events_url(q=address), address)
+
+
+def request_link(request_id: str | None) -> str | SafeString:
+    """Return an X-Request-ID as a link to the events of its request."""
+    if not request_id:
+        return EMPTY
+    url = events_url(q=request_id)
+    return format_html('<a class="audit-hash" href="{}">{}</a>', url, request_id)
+
+
+def hash_text(digits: str) -> str | SafeString:
+    """Return a SHA-256 in hexadecimal so that it may break anywhere."""
+    return format_html('<span class="audit-hash">{}</span>', digits) if digits else EMPTY
+
+
+def copyable(shown: str | SafeString, name: str) -> SafeString:
+    """Return a value with a button that copies it (copy.js); `name` is what it is called.
+
+    Once a page for each name.
+    """
+    if shown == EMPTY:
+        return format_html("{}", shown)
+    return format_html(
+        '<span id="copied-{0}">{1}</span> <button type="button" class="audit-copy" '
+        'data-copies="copied-{0}" aria-label="Copy the {2}" hidden>Copy</button>',
+        slugify(name),
+        shown,
+        name,
+    )
 
 
 def actor_link(actor: str | None) -> str | SafeString:

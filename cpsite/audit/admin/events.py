@@ -10,6 +10,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import storages
 from django.db.models import QuerySet
+from django.forms import Script
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -34,8 +35,11 @@ from cpsite.audit.admin.display import (
     ago,
     badge,
     client_link,
+    copyable,
+    hash_text,
     message_link,
     reason_link,
+    request_link,
 )
 from cpsite.audit.admin.export import csv_response
 from cpsite.audit.admin.filters import ClientFilter, ContractFilter, ReasonFilter, TimeFilter
@@ -70,12 +74,12 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     fields = (
         "time",
         "kind_badge",
-        "message",
+        "message_to_copy",
         "client_link",
         "contract",
         "address",
         "reason_link",
-        "request_id",
+        "request",
         "letter",
         "object_link",
         "sha256",
@@ -87,6 +91,9 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         "timeline",
     )
     readonly_fields = fields
+
+    class Media:
+        js = (Script("validator/copy.js", defer=True),)
 
     #: Links above the list, to the most common questions.
     QUESTIONS: Final = (
@@ -141,6 +148,14 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
     def message(self, event: AuditEvent) -> str | SafeString:
         return message_link(event.message_id)
 
+    @admin.display(description="Message")
+    def message_to_copy(self, event: AuditEvent) -> SafeString:
+        return copyable(message_link(event.message_id), "message's id")
+
+    @admin.display(description="X-Request-ID")
+    def request(self, event: AuditEvent) -> SafeString:
+        return copyable(request_link(event.request_id), "X-Request-ID")
+
     @admin.display(description="Actor, address")
     def who(self, event: AuditEvent) -> str | SafeString:
         """Show who has done it, where a person has, and the address that it came from."""
@@ -171,12 +186,8 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         return EMPTY if event.duration_ms is None else f"{event.duration_ms} ms"
 
     @admin.display(description="SHA-256")
-    def sha256(self, event: AuditEvent) -> str | SafeString:
-        return (
-            format_html('<span class="audit-hash">{}</span>', event.payload_sha256)
-            if event.payload_sha256
-            else EMPTY
-        )
+    def sha256(self, event: AuditEvent) -> SafeString:
+        return copyable(hash_text(event.payload_sha256), "hash")
 
     @admin.display(description="Accepted (UTC)")
     def accepted(self, event: AuditEvent) -> str:
@@ -190,8 +201,8 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         return format_html('<a href="{}">All that happened to it</a>', url)
 
     @admin.display(description="Object")
-    def object_link(self, event: AuditEvent) -> str | SafeString:
-        return object_link(event)
+    def object_link(self, event: AuditEvent) -> SafeString:
+        return copyable(object_link(event), "object's key")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -15,8 +15,11 @@ from cpsite.audit.admin.display import (
     address_link,
     badge,
     client_link,
+    copyable,
     events_url,
+    hash_text,
     reason_link,
+    request_link,
 )
 from cpsite.audit.history import MessageHistory, Status
 from cpsite.audit.models import AuditEvent
@@ -33,6 +36,11 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
         "history": history,
         "status": badge(history.shown_status),
         "not_recorded": WHY if history.status == Status.UNKNOWN else "",
+        "message_id": copyable(
+            format_html('<span class="audit-id">{}</span>', history.message_id), "message's id"
+        ),
+        "request_id": copyable(request_link(history.request_id), "X-Request-ID"),
+        "sha256": copyable(hash_text(history.payload_sha256), "hash"),
         "client": client_link(history.client),
         "reason": history.last.reason,
         "accepted": readable(accepted) if accepted else "",
@@ -40,7 +48,7 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
         "late": "" if history.discarded else marks.of_age(took),
         "took": span(took) if took is not None and stored else "",
         "waits": span(took) if took is not None and not stored else "",
-        "object": object_link(of_object) if of_object else "",
+        "object": copyable(object_link(of_object), "object's key") if of_object else "",
         "of_batch": _batch_url(of_object.object_key) if of_object else "",
         "events": [_row(event, history) for event in history.events],
         "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from cpsite.audit.access import Access
 from cpsite.audit.admin import marks
-from cpsite.audit.admin.display import badge, reason_link
+from cpsite.audit.admin.display import badge, events_url, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
@@ -95,19 +95,21 @@ def read_overview() -> Overview:
 
 
 def _read(now: datetime) -> Overview:
-    hours = [now - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
+    # A whole second, as the filter by time has it: each figure links to its events.
+    end = (now + timedelta(microseconds=999_999)).replace(microsecond=0)
+    hours = [end - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
     spans = list(pairwise(hours))
     kinds = recorded_kinds()
     reasons = [reason for reason in values_of("reason") if reason not in set(Access)]
     counts = _count(
         [
             *(_events(*span, kind=kind) for kind in kinds for span in spans),
-            *(_events(hours[0], now, reason=reason) for reason in reasons),
+            *(_events(hours[0], end, reason=reason) for reason in reasons),
         ]
     )
     of_kinds, of_reasons = counts[: len(kinds) * HOURS], counts[len(kinds) * HOURS :]
     return Overview(
-        at=now,
+        at=end,
         kinds=tuple(
             KindCounts(kind, tuple(of_kinds[index * HOURS : (index + 1) * HOURS]))
             for index, kind in enumerate(kinds)
@@ -150,6 +152,7 @@ def context() -> dict[str, Any]:
     overview = read_overview()
     of_hour = {counts.kind: counts.last_hour for counts in overview.kinds}
     of_day = {counts.kind: counts.day for counts in overview.kinds}
+    kinds = list(of_day)
     return {
         "overview": overview,
         "kinds": [
@@ -168,9 +171,25 @@ def context() -> dict[str, Any]:
         "reasons": [
             (reason_link(reason, since="24h"), str(number)) for reason, number in overview.reasons
         ],
+        "hours": [
+            (
+                start,
+                [
+                    (count, _hour_url(kind, start) if count.number else "", kind.value)
+                    for kind, count in zip(kinds, counts, strict=True)
+                ],
+            )
+            for start, counts in overview.hours
+        ],
         "kind_names": [counts.kind.value for counts in overview.kinds],
         "not_recorded": "" if overview.waiting else WHY,
     }
+
+
+def _hour_url(kind: Kind, start: datetime) -> str:
+    """Return the address of the events of a kind in the hour from `start` on."""
+    first, last = (f"{each:%Y-%m-%dT%H:%M:%S}" for each in (start, start + timedelta(hours=1)))
+    return events_url(kind__exact=kind.value, **{"from": first, "until": last})
 
 
 def _mark(kind: Kind, counts: Mapping[Kind, Count]) -> str:

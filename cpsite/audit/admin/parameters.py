@@ -16,6 +16,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+#: Said of an error of Django's own.
+_UNKNOWN: Final = "A filter has a value that it does not take."
 #: What Django's links add to the name of a field.
 _LOOKUPS: Final = ("", "__exact", "__id__exact", "__isnull")
 #: Digits that always fit into a primary key of 64 bits.
@@ -30,16 +32,22 @@ class KnownParametersChangeList(ChangeList):
     def __init__(self, request: HttpRequest, *arguments: Any, **options: Any) -> None:
         for name, values in request.GET.lists():
             if any("\0" in text for text in (name, *values)):
-                raise IncorrectLookupParameters("a parameter holds a NUL")
+                raise IncorrectLookupParameters("A filter holds a NUL.")
         super().__init__(request, *arguments, **options)
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
         if not found.keys() <= set(self._known()):
-            raise IncorrectLookupParameters("a parameter is not one of this list's")
+            raise IncorrectLookupParameters("This list has no such filter.")
         if any(_is_beyond_keys(found[name]) for name in set(self._of_fields()) & found.keys()):
-            raise IncorrectLookupParameters("a parameter is a number that no key can be")
+            raise IncorrectLookupParameters("A filter is a number that no row can have.")
         return found
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            super().get_results(request)
+        except IncorrectLookupParameters:
+            raise IncorrectLookupParameters("This list has no such page.") from None
 
     def _known(self) -> Iterator[str]:
         yield from getattr(self.model_admin, "further_parameters", ())
@@ -64,6 +72,15 @@ class KnownParameters(ModelAdmin[Any]):
     def get_changelist(self, request: HttpRequest, **_options: Any) -> type[ChangeList]:
         return KnownParametersChangeList
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return the list. Where Django will show all rows instead, tell the user why."""
+        try:
+            return super().get_changelist_instance(request)
+        except IncorrectLookupParameters as exc:
+            rows = self.opts.verbose_name_plural
+            messages.error(request, f"{_reason_of(exc)} All {rows} are shown.")
+            raise
+
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *arguments: Any, **options: Any
     ) -> HttpResponse | None:
@@ -72,6 +89,16 @@ class KnownParameters(ModelAdmin[Any]):
             messages.error(request, "A ticked row does not exist. Nothing was done.")
             return None
         return super().response_action(request, queryset, *arguments, **options)
+
+
+def _reason_of(error: IncorrectLookupParameters) -> str:
+    """Return the text of an error of ours, which Django may have wrapped, or one for all others."""
+    match error.args:
+        case (str(text),):
+            return text
+        case (IncorrectLookupParameters() as wrapped,):
+            return _reason_of(wrapped)
+    return _UNKNOWN
 
 
 def _is_key(text: str) -> bool:

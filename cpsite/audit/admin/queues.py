@@ -1,6 +1,7 @@
 """How many messages the queues hold, by SQS: for those that the role of this process may ask."""
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -16,6 +17,8 @@ from cpsite.observability.queue_depth import (
 
 #: Seconds for which a process caches what SQS says.
 CACHE_SECONDS: Final = 10
+#: Seconds that a page waits for SQS. What comes later is on the next page.
+WAIT_SECONDS: Final = 2.0
 _CACHE_KEY: Final = "audit-queues"
 _TITLES: Final = {MESSAGES: "Queue", DEAD_LETTERS: "Dead-letter queue"}
 
@@ -39,16 +42,35 @@ class Queue:
 
 
 def read_queues() -> dict[str, Queue]:
-    """Return the queues that this process may ask for, by name, up to CACHE_SECONDS old."""
+    """Return the queues that this process may ask for, by name, up to CACHE_SECONDS old.
+
+    Their numbers are NaN if SQS does not answer within WAIT_SECONDS.
+    """
+    if (found := _cached()) is not None:
+        return found
+    # An SQS that hangs would hold up what the audit log alone can answer.
+    asking = threading.Thread(target=_ask, name="queues-of-page", daemon=True)
+    asking.start()
+    asking.join(WAIT_SECONDS)
+    if (found := _cached()) is not None:
+        return found
+    unknown = {name: Queue(name, *[math.nan] * 3) for name in of_this_process()}
+    # Or each page would wait and ask anew.
+    django_cache.set(_CACHE_KEY, unknown, CACHE_SECONDS)
+    return unknown
+
+
+def _cached() -> dict[str, Queue] | None:
     found: dict[str, Queue] | None = django_cache.get(_CACHE_KEY)
-    if found is None:
-        sampler = _sampler()
-        found = {
-            name: Queue(name, **sampler.depths(name, url))
-            for name, url in of_this_process().items()
-        }
-        django_cache.set(_CACHE_KEY, found, CACHE_SECONDS)
     return found
+
+
+def _ask() -> None:
+    sampler = _sampler()
+    found = {
+        name: Queue(name, **sampler.depths(name, url)) for name, url in of_this_process().items()
+    }
+    django_cache.set(_CACHE_KEY, found, CACHE_SECONDS)
 
 
 def dead_letters() -> int | None:

@@ -25,10 +25,10 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 #: Fewer digits would find messages by chance.
 _ID_PREFIX: Final = re.compile(r"[0-9a-f]{4,31}")
 #: The keys of a message's object and of a batch (uploader/object_keys.py).
-_KEY: Final = re.compile(r".*/([0-9a-fA-F-]{36})\.json")
+_KEY: Final = re.compile(r".*/([0-9a-f-]{36})\.json", re.IGNORECASE)
 BATCH: Final = ".ndjson.gz"
 #: What the console and the command line of AWS put before a key.
-_URI: Final = re.compile(r"s3://[^/]+/")
+_URI: Final = re.compile(r"s3://[^/]+/", re.IGNORECASE)
 
 
 def found(events: QuerySet[AuditEvent], term: str) -> QuerySet[AuditEvent]:
@@ -64,21 +64,27 @@ def _selection(term: str) -> dict[str, Any] | None:
 
 def _selections(term: str) -> Iterator[dict[str, Any]]:
     term = _URI.sub("", term)
-    key = _KEY.fullmatch(term)
-    digits = (key[1] if key else term).lower().replace("-", "")
-    if term.endswith(BATCH):
-        # The end is that of the index (cpsite/audit/migrations/0011_batch_keys.py).
-        yield {"object_key": term, "object_key__endswith": BATCH}
+    of_message = _KEY.fullmatch(term)
+    digits = (of_message[1] if of_message else term).lower().replace("-", "")
     if _ID.fullmatch(digits):
         yield {"message_id": UUID(digits)}
     if address := normalized(term):
         yield {"source_ip": address}
-    for name in dict.fromkeys((term, term.lower())):
-        for column in ("client", "actor", "request_id", "sqs_message_id", "reason"):
-            yield {column: name}
-    for client in values_of("client"):
-        if client.casefold() == term.casefold():
-            yield {"client": client}
+    yield from _texts(term)
     if _ID_PREFIX.fullmatch(digits):
         first, last = digits.ljust(_ID_DIGITS, "0"), digits.ljust(_ID_DIGITS, "f")
         yield {"message_id__gte": UUID(first), "message_id__lte": UUID(last)}
+
+
+def _texts(term: str) -> Iterator[dict[str, Any]]:
+    """Yield what the term is as it is written or in small letters, then what has few values."""
+    for text in dict.fromkeys((term, term.lower())):
+        if text.endswith(BATCH):
+            # The end is that of the index (cpsite/audit/migrations/0011_batch_keys.py).
+            yield {"object_key": text, "object_key__endswith": BATCH}
+        for column in ("client", "actor", "request_id", "sqs_message_id", "reason"):
+            yield {column: text}
+    for column in ("client", "reason"):
+        for value in values_of(column):
+            if value.casefold() == term.casefold():
+                yield {column: value}

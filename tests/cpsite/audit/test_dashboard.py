@@ -1,20 +1,24 @@
 """The landing page of the admin: the figures, for who may see them."""
 
+import threading
 import uuid
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.utils import timezone
 
 from cpsite.audit.admin import queues
 from cpsite.audit.models import AuditEvent, Kind
 from tests.cpsite.audit.test_roles import member
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 INDEX = "/admin/"
 FRAGMENT = "/admin/audit/auditevent/dashboard/"
 LIST = "/admin/audit/auditevent/"
+LETTERS = "/admin/uploader/deadletterentry/"
 
 
 def test_the_landing_page_is_the_dashboard(admin_client):
@@ -57,8 +61,9 @@ def test_many_reasons_are_folded_after_the_first(admin_client):
 
 
 @pytest.fixture(autouse=True)
-def _no_client_of_another_test():
+def _no_client_of_another_test(monkeypatch):
     queues._sampler.cache_clear()
+    monkeypatch.setattr(queues, "WAIT_SECONDS", 60)  # the machine may be slow
 
 
 def test_it_says_what_is_stuck_and_since_when(admin_client, queue):
@@ -71,7 +76,8 @@ def test_it_says_what_is_stuck_and_since_when(admin_client, queue):
         queue.send(str(number))
     page = " ".join(admin_client.get(FRAGMENT).content.decode().split())
     assert "The oldest message waits for 12 min" in page
-    assert '<th scope="row">Queue</th><td class="audit-number">3</td>' in page
+    assert f'href="{LIST}waiting/" aria-label="3 visible in the queue">3</a>' in page
+    assert f'href="{LETTERS}" aria-label="0 visible in the dead-letter queue">0</a>' in page
     assert "Dead-letter queue</a></th>" in page
 
 
@@ -91,7 +97,32 @@ def test_a_message_that_is_retried_while_later_ones_are_stored_waits(admin_clien
 def test_a_queue_that_does_not_answer_is_unknown(admin_client, settings):
     settings.SQS_QUEUE_URL = "http://127.0.0.1:9/000000000000/q"
     page = admin_client.get(FRAGMENT).content.decode()
-    assert page.count('<td class="audit-number">unknown</td>') == 3
+    assert page.count(">unknown</a></td>") == 3
+
+
+def test_a_queue_that_hangs_holds_up_no_page(admin_client, queue, monkeypatch):
+    answered = threading.Event()
+
+    def hang(self, name, url):
+        answered.wait(60)
+        return {"visible": 7.0, "in_flight": 0.0, "delayed": 0.0}
+
+    monkeypatch.setattr(queues.QueueDepthSampler, "depths", hang)
+    monkeypatch.setattr(queues, "WAIT_SECONDS", 0.01)
+    page = admin_client.get(FRAGMENT).content.decode()
+    assert page.count(">unknown</a></td>") == 6
+    assert "No message waits" in page
+    answered.set()
+    wait_for(lambda: queues.read_queues()["messages"].visible == 7, "the late answer")
+
+
+def test_who_may_not_see_letters_has_no_link_to_them(client, queue):
+    viewer = User.objects.create_user("auditor", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_auditevent"))
+    client.force_login(viewer)
+    page = client.get(FRAGMENT).content.decode()
+    assert "Dead-letter queue" in page
+    assert LETTERS not in page
 
 
 @pytest.mark.parametrize("serves", ["admin", "api"])

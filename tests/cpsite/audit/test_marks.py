@@ -1,5 +1,6 @@
 """Bad figures have a mark that does not rest on colour: a sign, and a word for who hears a page."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -19,8 +20,9 @@ SIGN = '<span aria-hidden="true">▲</span>'
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
+def _fresh(monkeypatch):
     queues._sampler.cache_clear()
+    monkeypatch.setattr(queues, "WAIT_SECONDS", 60)  # the machine may be slow
     cache.clear()
 
 
@@ -87,7 +89,7 @@ def test_dead_letters_are_marked(admin_client, queue):
     queue.client.send_message(QueueUrl=queue.dlq_url, MessageBody="{}")
     text = page(admin_client)
     assert text.count(SIGN) == 1
-    assert 'bad: </span></span> 1</td><td class="audit-number">0</td>' in text
+    assert re.search(r"bad: </span></span> <a [^>]*>1</a></td><td [^>]*><a [^>]*>0</a></td>", text)
 
 
 @pytest.mark.parametrize(("age", "is_late"), [(200, False), (400, True)])

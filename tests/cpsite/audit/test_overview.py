@@ -1,6 +1,8 @@
 """The figures above the list: correct, bounded and cached."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from itertools import count
 
 import pytest
@@ -108,6 +110,16 @@ def test_hours_are_shown_by_their_start():
     (latest, counts), *_, (oldest, _) = overview._read(at).hours
     assert (latest, oldest) == (at - timedelta(hours=1), at - timedelta(hours=24))
     assert len(counts) == len(Kind)
+
+
+def test_a_figure_of_an_hour_leads_to_its_events(admin_client):
+    make(Kind.FAILED, 1, 2, 3, 1.5 * 3_600, 2.5 * 3_600)
+    page = admin_client.get("/admin/").content.decode()
+    links = re.findall(r'<a href="([^"]+)" aria-label="(\d+) failed from', page)
+    assert [int(number) for _, number in links] == [3, 1, 1]
+    for link, number in links:
+        events = admin_client.get(unescape(link)).context["cl"].result_list
+        assert len(events) == int(number)
 
 
 def test_a_chart_shows_one_beside_many_and_none_as_nothing():

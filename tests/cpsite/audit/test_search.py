@@ -42,6 +42,8 @@ def events():
                 kind=Kind.READ, message_id=uuid.UUID(int=3 << 126), object_key=BATCH, actor="eve"
             ),
             AuditEvent(kind=Kind.FAILED, reason="undecodable", sqs_message_id="ab-12"),
+            AuditEvent(kind=Kind.FAILED, reason="aws_AccessDenied"),
+            AuditEvent(kind=Kind.REFUSED, reason="malformed_json", request_id="request-2"),
             AuditEvent(kind=Kind.REFUSED, reason="token_unknown", source_ip="2001:db8::1"),
             AuditEvent(kind=Kind.READ, message_id=ONE, actor="operator", client="Alice"),
         ]
@@ -78,6 +80,10 @@ def kinds(term):
         ("[2001:db8::1]:443", ["refused"]),
         ("Request-1", ["accepted"]),
         ("Token_Unknown", ["refused"]),
+        ("AWS_accessdenied", ["failed"]),
+        ("REQUEST-2", ["refused"]),
+        (BATCH.upper(), ["read", "stored", "stored"]),
+        (f"S3://a-bucket/messages/2026/11/26/{ONE}.JSON".upper(), ["accepted", "read"]),
         ("OPERATOR", ["read"]),
         ("AB-12", ["failed"]),
         ("nothing of the kind", []),

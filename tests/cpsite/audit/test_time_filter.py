@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from cpsite.audit.admin.events import AuditEventAdmin
 from cpsite.audit.models import AuditEvent, Kind
 
 pytestmark = pytest.mark.django_db
@@ -63,8 +64,26 @@ def test_an_invalid_time_is_reported_and_hides_nothing(admin_client, ages, query
     answer = admin_client.get(LIST, query, follow=True)
     assert len(answer.context["cl"].result_list) == len(ages)
     page = answer.content.decode()
-    assert "All events are shown" in page
+    assert "All audit events are shown" in page
     assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ({"source_ip": "10.9.0.1"}, "This list has no such filter."),
+        ({"message_id": "4484b4e5"}, "A filter has a value that it does not take."),
+        ({"p": "9999"}, "This list has no such page."),
+        ({"q": "\0"}, "A filter holds a NUL."),
+        ({"since": "5y"}, "There is no time filter “5y”."),
+    ],
+)
+def test_a_filter_that_is_none_is_said_to_be_none(admin_client, ages, monkeypatch, query, why):
+    monkeypatch.setattr(AuditEventAdmin, "list_per_page", 2)
+    answer = admin_client.get(LIST, query, follow=True)
+    assert answer.context["cl"].result_count == len(ages)
+    (message,) = answer.context["messages"]
+    assert str(message) == f"{why} All audit events are shown."
 
 
 def test_other_filters_stay_and_a_time_replaces_a_time(admin_client, ages):
