@@ -23,6 +23,11 @@ def rfc3339(moment: datetime | None) -> str | None:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if moment else None
 
 
+def whole_second(moment: datetime) -> datetime:
+    """Return the first whole second that is not before a time: browsers' inputs have no more."""
+    return (moment + timedelta(microseconds=999_999)).replace(microsecond=0)
+
+
 def span(time: timedelta) -> str:
     """Return a duration as text with about two digits: `0.3 s`, `12 min`, `3.5 h`."""
     seconds = max(0.0, time.total_seconds())

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 
 from validator import advice, metrics, tokens
@@ -43,6 +44,21 @@ def client_of(token: object, place: str = "") -> str:
         raise TokenUnknown(advice.on_unknown_token(token, place))
     _VALID.inc()
     return owner
+
+
+def client_of_refused(request: Request | HttpRequest, exc: Exception) -> str:
+    """Return the client of a request that `exc` has refused without one, by its header's token.
+
+    What is wrong with a request's head refuses it before its token is looked at. Empty if the
+    header has no token that is known, or has just been found to have none.
+    """
+    token = bearer_token(request)
+    if token is None or isinstance(exc, (TokenUnknown, TokenCheckUnavailable, Throttled)):
+        return ""
+    try:
+        return client_of(token, IN_HEADER)
+    except (TokenUnknown, TokenCheckUnavailable):
+        return ""
 
 
 def client_of_envelope(

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from cpsite.web import bodies
 from cpsite.web.client_address import source_ip
 from validator import accounting
+from validator.authentication import client_of_refused
 from validator.exceptions import HttpsRequired, answer_to
 from validator.throttling import limit_unauthenticated
 
@@ -60,7 +61,8 @@ def _refuse(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and bodies.takes_messages(request.path_info):
         accounting.refused(
             exc,
-            client="",
+            # Whoever it is needs another token: this one was sent unencrypted.
+            client=client_of_refused(request, exc),
             source_ip=source_ip(request),
             duration_ms=0,
             message_id=None,

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from prometheus_client import Counter
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, Throttled
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,7 +22,7 @@ from cpsite import json_text
 from cpsite.message import CONTENT_TYPE, Message
 from cpsite.web.client_address import source_ip
 from validator import accounting, idempotency, metrics, tokens
-from validator.authentication import IN_HEADER, bearer_token, client_of
+from validator.authentication import IN_HEADER, bearer_token, client_of, client_of_refused
 from validator.contracts import Served
 from validator.exceptions import NEVER_SENT, ContractNotAllowed
 from validator.faults import fields_at_fault
@@ -210,7 +210,7 @@ class MessageView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         if self.request.method == "POST":
-            exc = exc if self.client else limit_unauthenticated(exc, self.request)
+            exc = exc if self.client else self._limited(exc)
             accounting.refused(
                 exc,
                 client=self.client,
@@ -222,6 +222,20 @@ class MessageView(APIView):
             )
             self._count("refused")
         return super().handle_exception(exc)
+
+    def _limited(self, exc: Exception) -> Exception:
+        """Return `exc`, or Throttled, for a request whose token was not looked at or is none.
+
+        Of a request that was refused by its head it notes the client, for whom it counts.
+        """
+        self.client = client_of_refused(self.request, exc)
+        if not self.client:
+            return limit_unauthenticated(exc, self.request)
+        try:
+            demand(ClientThrottle(), self.request, self)
+        except Throttled as throttled:
+            return throttled
+        return exc
 
     def _count(self, result: str) -> None:
         self.counters[result].inc()

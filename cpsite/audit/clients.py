@@ -18,9 +18,13 @@ from cpsite.audit.models import AuditEvent, Kind
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(hours=24)
+#: Hours in the course of a client's refusals, the last of which ends now.
+HOURS: Final = 24
 #: Events of a client that are read, on a page of many clients and on its own.
 EVENTS_OF_MANY: Final = 2_000
 EVENTS_OF_ONE: Final = 10_000
+#: Newest events of a client without a request of late, among which its last request is looked for.
+EVENTS_OF_SILENT: Final = 1_000
 #: What a client, or cpsite for it, has done. Who redrives or reads is an operator.
 KINDS: Final = (Kind.ACCEPTED, Kind.REFUSED, Kind.STORED, Kind.FAILED)
 
@@ -42,7 +46,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Activity:
-    """What one client, or one address without a valid token, has caused.
+    """What one client, or one address of requests without a known client, has caused.
 
     With `is_bounded` there is more than was read: figures are lower bounds, `hour` too if what was
     read, back to `read_since`, is less than an hour.
@@ -62,6 +66,28 @@ class Activity:
         if row.kind in {Kind.ACCEPTED, Kind.REFUSED}:
             self.last_seen = max(row.last, self.last_seen or row.last)
         self.read_since = min(row.first, self.read_since or row.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """The refused requests of a client in the HOURS before `at`, hour by hour, the oldest first.
+
+    Those from before `read_since` were not read, unless it is None.
+    """
+
+    at: datetime
+    #: Reason → number in each hour.
+    reasons: dict[str, list[int]]
+    read_since: datetime | None
+
+    @property
+    def hours(self) -> list[int]:
+        """The number in each hour, for whatever reason."""
+        return [sum(numbers) for numbers in zip([0] * HOURS, *self.reasons.values(), strict=True)]
+
+    def starts(self) -> list[datetime]:
+        """The moment with which each hour begins."""
+        return [self.at - HOUR * (HOURS - index) for index in range(HOURS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +124,48 @@ def read_clients(names: Sequence[str], now: datetime, *, limit: int) -> list[Act
     return list(found.values())
 
 
+def find_last_requests(activities: Sequence[Activity], *, limit: int) -> None:
+    """Set `last_seen` of the clients without one, however long ago it was.
+
+    Reads up to `limit` events of each. Where all of these are of what cpsite did later with its
+    messages, the last request is the acceptance that they name. Raises Django's database errors.
+    """
+    silent = {each.name: each for each in activities if each.last_seen is None}
+    if not silent:
+        return
+    # One statement with one inner query, however many clients: to plan one for each takes longer.
+    names = " UNION ALL ".join(["SELECT %s AS name"] * len(silent))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, (SELECT MAX(CASE WHEN kind IN (%s, %s) THEN occurred_at "  # noqa: S608
+            "ELSE accepted_at END) FROM (SELECT kind, occurred_at, accepted_at "
+            "FROM audit_auditevent WHERE client = silent.name "
+            f"ORDER BY occurred_at DESC, id DESC LIMIT %s) AS newest) FROM ({names}) AS silent",
+            [Kind.ACCEPTED.value, Kind.REFUSED.value, limit, *silent],
+        )
+        for name, last in cursor.fetchall():
+            silent[name].last_seen = _moment(last) if last else None
+
+
+def read_refusals(name: str, now: datetime, *, limit: int) -> Refusals:
+    """Return the course of a client's refusals, from its newest `limit` events of the day.
+
+    Raises Django's database errors.
+    """
+    # Not by kind, as above.
+    newest = AuditEvent.objects.filter(client=name, occurred_at__gte=now - DAY)
+    rows = list(newest.values_list("occurred_at", "kind", "reason")[:limit])
+    reasons: dict[str, list[int]] = defaultdict(lambda: [0] * HOURS)
+    for moment, kind, reason in rows:
+        if kind == Kind.REFUSED:
+            # Another process's clock may be ahead of ours.
+            hours_ago = min(max(0, (now - moment) // HOUR), HOURS - 1)
+            reasons[reason][HOURS - 1 - hours_ago] += 1
+    return Refusals(now, dict(reasons), rows[-1][0] if len(rows) == limit else None)
+
+
 def read_addresses(now: datetime, *, limit: int) -> list[Activity]:
-    """Return the activity of the addresses whose tokens are missing or unknown, worst first.
+    """Return the activity of the addresses of requests without a known client, worst first.
 
     Reads up to `limit` events of all of them. Raises Django's database errors.
     """

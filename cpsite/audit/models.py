@@ -70,7 +70,7 @@ class AuditEvent(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     #: Empty for a refused request and for a message that could not be decoded.
     message_id = models.UUIDField(null=True, blank=True)
-    #: Name of the client that owns the token; empty if the token was unknown.
+    #: Name of the client that owns the token; empty if it is missing, unknown or was not read.
     client = models.CharField(max_length=64, blank=True)
     source_ip = models.GenericIPAddressField(null=True, blank=True)
     #: A code, such as `token_unknown`; docs/operations.md lists all.

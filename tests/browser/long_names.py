@@ -21,8 +21,8 @@ BATCH_KEY = f"messages/{CONTRACT}/2026/11/26/0123456789abcdef0123456789abcdef.nd
 assert (len(CONTRACT), len(CLIENT), len(REASON)) == (30, 64, 64)
 
 #: One message that was accepted, failed, redriven, read and stored; three that have failed; one of
-#: which no event says what became of it; a refused request; some that are short; and one that is
-#: stored in a batch.
+#: which no event says what became of it; a refused request; some that are short; refusals of a
+#: client for seven reasons; one of a client that has fallen silent; one that is stored in a batch.
 EVENTS = f"""
 import uuid
 from datetime import timedelta
@@ -48,6 +48,11 @@ add(Kind.REFUSED, 7, reason={REASON!r}, source_ip={ADDRESS!r}, contract={CONTRAC
 for number in range(20):
     add(Kind.REFUSED, 8 + number, reason="token_unknown", source_ip="192.0.2.1")
     add(Kind.ACCEPTED, 8 + number, client="alice", message_id=uuid.uuid4(), duration_ms=4)
+refused = dict(client={CLIENT!r}, source_ip={ADDRESS!r})
+for number in range(7):
+    for hours in range(0, 3 * (7 - number), 3):
+        add(Kind.REFUSED, 40 - 3600 * hours, reason={REASON!r}[:64 - number], **refused)
+add(Kind.REFUSED, -30 * 3600, **dict(refused, client="quiet", reason="malformed_json"))
 batched = dict(stored, object_key={BATCH_KEY!r}, message_id=uuid.UUID({BATCHED_ID!r}))
 add(Kind.STORED, 30, **dict(about, **batched))
 """

@@ -167,6 +167,7 @@ PAGES_OF_THE_ADMIN = {
     "index-open": Shown("/admin/", "Dead letters", _open_details),
     "clients": Shown(f"{EVENTS}clients/", long_names.CLIENT),
     "client": Shown(f"{EVENTS}clients/{long_names.CLIENT}/", "Newest events"),
+    "client-open": Shown(f"{EVENTS}clients/{long_names.CLIENT}/", "Newest events", _open_details),
     "events": Shown(EVENTS, long_names.CLIENT),
     "events-failed": Shown(f"{EVENTS}?kind__exact=failed", long_names.CLIENT),
     "events-batch": Shown(f"{EVENTS}?q={long_names.BATCH_KEY}", long_names.BATCHED_ID),

@@ -6,6 +6,7 @@ import pytest
 
 from tests import factories
 from tests.factories import ALICE, envelope, fields
+from validator import metrics, tokens
 
 
 def _with(**changes):
@@ -210,6 +211,51 @@ def test_a_chunked_body_without_length(client):
 def test_a_wrong_content_type(client, content_type):
     answer = client.generic("POST", "/", json.dumps(envelope()), content_type=content_type)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+#: What the head of a request rules out, before its token is looked at.
+RULED_OUT = {
+    "a wrong content type": ({"CONTENT_TYPE": "text/plain"}, 415, "unsupported_media_type"),
+    "a compressed body": ({"HTTP_CONTENT_ENCODING": "gzip"}, 415, "unsupported_media_type"),
+    "a wrong Accept": ({"HTTP_ACCEPT": "text/csv"}, 406, "not_acceptable"),
+    "too large a body": ({"CONTENT_LENGTH": "999999999"}, 413, "body_too_large"),
+    "no length": ({"CONTENT_LENGTH": ""}, 411, "length_required"),
+}
+
+
+@pytest.mark.parametrize(("token", "of"), [(ALICE, "alice"), ("nobody-knows", ""), ("", "")])
+@pytest.mark.parametrize(("head", "status", "code"), RULED_OUT.values(), ids=RULED_OUT.keys())
+def test_what_the_head_rules_out_is_recorded_with_the_client_of_the_headers_token(
+    client, audit, caplog, head, status, code, token, of
+):
+    caplog.set_level("INFO")
+    bearer = {"HTTP_AUTHORIZATION": f"Bearer {token}"} if token else {}
+    head = {"CONTENT_TYPE": "application/json"} | bearer | head
+    answer = client.generic("POST", "/", b"body", **head)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    (event,) = audit()
+    assert (event.kind, event.reason, event.client) == ("refused", code, of)
+    (line,) = [each for each in caplog.records if each.msg == "message_refused"]
+    assert line.client == (of or None)
+    assert not token or token not in f"{vars(line)} {vars(event)}"
+
+
+def test_an_unknown_token_is_looked_at_once(client):
+    before = metrics.tokens_total.labels("unknown")._value.get()
+    post(client, b"{}", headers={"Authorization": "Bearer nobody-knows"})
+    assert metrics.tokens_total.labels("unknown")._value.get() == before + 1
+
+
+def test_without_tokens_what_the_head_rules_out_is_answered_the_same(client, audit, monkeypatch):
+    def unavailable(_token):
+        raise tokens.TokensUnavailable
+
+    monkeypatch.setattr(tokens, "owner_of", unavailable)
+    answer = client.post(
+        "/", "x", content_type="text/plain", headers={"Authorization": f"Bearer {ALICE}"}
+    )
+    assert answer.status_code == 415
+    assert audit()[0].client == ""
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

@@ -167,3 +167,10 @@ def test_assets_are_cached_as_before(client):
     answer = client.get("/static/validator/pages.css", headers=SECURE)
     assert answer.status_code == 200
     assert "no-store" not in answer["Cache-Control"]
+
+
+@pytest.mark.parametrize(("token", "of"), [(ALICE, "alice"), ("nobody-knows", "")])
+def test_a_refusal_over_http_names_the_client_whose_token_was_sent(client, audit, token, of):
+    client.post("/", BODY, "application/json", headers={"authorization": f"Bearer {token}"})
+    (event,) = audit()
+    assert (event.reason, event.client) == ("https_required", of)

@@ -69,6 +69,21 @@ def test_refused_requests_of_a_client_count_once_each(client, queue, settings, k
     assert post(client, factories.BOB).status_code == 202
 
 
+@pytest.mark.parametrize("accept", ["*/*", "text/csv"])
+def test_what_the_head_rules_out_counts_for_the_client_of_its_token_alone(
+    client, queue, settings, audit, accept
+):
+    """Its address is not limited, and others behind it are not either."""
+    settings.THROTTLE_CLIENT_RATE, settings.THROTTLE_REFUSED_RATE = "2/min", "1/min"
+    headers = {"authorization": f"Bearer {factories.ALICE}", "accept": accept}
+    answers = [client.post("/", "x", content_type="text/plain", headers=headers) for _ in range(3)]
+    refused = 415 if accept == "*/*" else 406
+    assert [answer.status_code for answer in answers] == [refused, refused, 429]
+    assert "client" in answers[-1].json()["detail"]
+    assert [event.client for event in audit()] == ["alice", "alice"]
+    assert post(client, "wrong-token").status_code == 401
+
+
 def test_accepted_requests_of_a_client_count_once_each_with_two_tokens(client, queue, settings):
     settings.THROTTLE_CLIENT_RATE = "3/min"
     headers = {"authorization": f"Bearer {factories.ALICE_NEXT}"}

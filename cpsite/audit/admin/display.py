@@ -59,6 +59,15 @@ def events_url(**parameters: str) -> str:
     return f"{reverse('admin:audit_auditevent_changelist')}?{urlencode(parameters)}"
 
 
+def hour_url(start: datetime, **parameters: str) -> str:
+    """Return the address of the events with these filters in the hour from `start` on.
+
+    In UTC and whole seconds, as the inputs of the filter by time have it.
+    """
+    first, last = (f"{each:%Y-%m-%dT%H:%M:%S}" for each in (start, start + timedelta(hours=1)))
+    return events_url(**parameters, **{"from": first, "until": last})
+
+
 def message_link(message_id: object) -> str | SafeString:
     """Return a message's id, unbroken so that it can be copied, as a link to its page."""
     if message_id is None:

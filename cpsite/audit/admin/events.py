@@ -283,7 +283,7 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
         return self._page(request, "dashboard", dashboard.context(request.user))
 
     def clients_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the clients, and the addresses without a valid token, with their figures."""
+        """Show the clients, and the addresses of whom no client is known, with their figures."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         context = self._context(request, "Clients")

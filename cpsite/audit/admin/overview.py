@@ -4,7 +4,7 @@ Each figure counts at most COUNT_LIMIT rows, through an index, so that the page 
 log of any size and under any load. Metrics have the exact rates.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -17,12 +17,13 @@ from django.utils import timezone
 
 from cpsite.audit.access import Access
 from cpsite.audit.admin import marks
-from cpsite.audit.admin.display import badge, events_url, reason_link
+from cpsite.audit.admin.display import badge, hour_url, reason_link
 from cpsite.audit.admin.filters import values_of
 from cpsite.audit.admin.sparkline import sparkline
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.scope import WHY, holds_all_messages, recorded_kinds
 from cpsite.audit.unstored import Waiting, find_waiting
+from cpsite.moments import whole_second
 
 #: Hours in the overview, the last of which ends now.
 HOURS: Final = 24
@@ -96,7 +97,7 @@ def read_overview() -> Overview:
 
 def _read(now: datetime) -> Overview:
     # A whole second, as the filter by time has it: each figure links to its events.
-    end = (now + timedelta(microseconds=999_999)).replace(microsecond=0)
+    end = whole_second(now)
     hours = [end - timedelta(hours=HOURS - index) for index in range(HOURS + 1)]
     spans = list(pairwise(hours))
     kinds = recorded_kinds()
@@ -152,7 +153,6 @@ def context() -> dict[str, Any]:
     overview = read_overview()
     of_hour = {counts.kind: counts.last_hour for counts in overview.kinds}
     of_day = {counts.kind: counts.day for counts in overview.kinds}
-    kinds = list(of_day)
     return {
         "overview": overview,
         "kinds": [
@@ -171,25 +171,21 @@ def context() -> dict[str, Any]:
         "reasons": [
             (reason_link(reason, since="24h"), str(number)) for reason, number in overview.reasons
         ],
-        "hours": [
-            (
-                start,
-                [
-                    (count, _hour_url(kind, start) if count.number else "", kind.value)
-                    for kind, count in zip(kinds, counts, strict=True)
-                ],
-            )
-            for start, counts in overview.hours
-        ],
+        "hours": list(_hours(overview)),
         "kind_names": [counts.kind.value for counts in overview.kinds],
         "not_recorded": "" if overview.waiting else WHY,
     }
 
 
-def _hour_url(kind: Kind, start: datetime) -> str:
-    """Return the address of the events of a kind in the hour from `start` on."""
-    first, last = (f"{each:%Y-%m-%dT%H:%M:%S}" for each in (start, start + timedelta(hours=1)))
-    return events_url(kind__exact=kind.value, **{"from": first, "until": last})
+def _hours(overview: Overview) -> Iterator[tuple[datetime, list[tuple[Count, str, str]]]]:
+    """Yield the start of each hour, and of each kind its figure, its events' address, its name."""
+    kinds = [counts.kind.value for counts in overview.kinds]
+    for start, counts in overview.hours:
+        urls = [
+            hour_url(start, kind__exact=kind) if count.number else ""
+            for kind, count in zip(kinds, counts, strict=True)
+        ]
+        yield start, list(zip(counts, urls, kinds, strict=True))
 
 
 def _mark(kind: Kind, counts: Mapping[Kind, Count]) -> str:

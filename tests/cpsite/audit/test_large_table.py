@@ -116,6 +116,8 @@ QUESTIONS = [
     "kind__exact=failed&since=24h",
     "client=client-3&since=1h",
     "reason=reason_2&since=24h",
+    "q=10.0.4.7&client=&kind__exact=refused&since=24h",
+    "client=client-3&reason=reason_2&since=24h",
     f"message_id={uuid.UUID(int=77)}",
     "waiting",
     "waiting, further back",
@@ -153,6 +155,24 @@ def test_every_question_uses_an_index(admin_client, many_events, monkeypatch):
             # The messages of one beginning of an id, and of a batch, are few, and found by it.
             sorts = _sorts(plan) and question not in (ID_PREFIX, BATCH)
             assert bounded or not (_reads_all(plan) or sorts), f"{question}: {plan}"
+
+
+@pytest.mark.parametrize("path", ["clients/", "clients/client-3/"])
+def test_the_last_requests_of_silent_clients_are_found_through_an_index(
+    admin_client, many_events, monkeypatch, path
+):
+    # As small a part of this table as it is of a large one.
+    monkeypatch.setattr(clients_page, "EVENTS_OF_SILENT", 20)
+    later = timezone.now() + timedelta(days=2)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    with CaptureQueriesContext(connection) as captured:
+        page = admin_client.get(LIST + path).content.decode()
+    assert "days ago" in page
+    asked = [query for query in captured.captured_queries if "silent.name" in query["sql"]]
+    (plan,) = _plans(asked)
+    assert "Index" in plan or "USING INDEX" in plan, plan
+    assert not _reads_all(plan), plan
+    assert not _sorts(plan), plan
 
 
 def test_a_message_page_uses_an_index_and_a_list_few_queries(admin_client, many_events):
