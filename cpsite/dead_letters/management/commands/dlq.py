@@ -216,7 +216,7 @@ class Command(BaseCommand):
         these = "this" if len(letters) == 1 else "these"
         self.stdout.write(
             f"Discard {these} {count(len(letters))} for good, because "
-            f"{MEANINGS[options['because']]}? Type yes: ",
+            f"{MEANINGS[Because(options['because'])]}? Type yes: ",
             ending="",
         )
         self.stdout.flush()
@@ -228,7 +228,10 @@ class Command(BaseCommand):
     def _delete(self, stop: Stop, sqs_message_ids: Sequence[str], options: dict[str, Any]) -> None:
         queue = DeadLetterQueue(is_stopping=stop.is_requested)
         discard = Discard(
-            queue, sqs_message_ids, because=options["because"], person=Person(actor_of_shell())
+            queue,
+            sqs_message_ids,
+            because=Because(options["because"]),
+            person=Person(actor_of_shell()),
         )
         try:
             with self._reading(queue) as progress:
@@ -353,10 +356,9 @@ def _add_discard(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--because",
-        type=Because,
-        choices=list(Because),
+        # Values, not a type: argparse names the choices, but of a type that raises only its name.
+        choices=[why.value for why in Because],
         required=True,
-        metavar="WHY",
         help="for the audit log: " + "; ".join(f"{why}, {text}" for why, text in MEANINGS.items()),
     )
     parser.add_argument(
