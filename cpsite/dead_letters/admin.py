@@ -17,10 +17,11 @@ from cpsite.dead_letters import letter_page
 from cpsite.dead_letters.accounting import Person
 from cpsite.dead_letters.discard import MEANINGS, Because, Discard
 from cpsite.dead_letters.letter import Selection
-from cpsite.dead_letters.look import look
+from cpsite.dead_letters.look import Seen, look
 from cpsite.dead_letters.models import DeadLetterEntry
 from cpsite.dead_letters.queue import DeadLetterQueue
 from cpsite.dead_letters.redrive import Counts, Redrive
+from cpsite.dead_letters.rows import VIEW_EVENTS, Row, rows_of
 from cpsite.queue.delivery import QUEUE_FAILURES
 from cpsite.web.client_address import source_ip
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Most letters on the page. `manage.py dlq` reaches all.
 PAGE_LETTERS = 50
+#: Retry-After of a letter's page while SQS does not answer.
+RETRY_AFTER_SECONDS = 10
 #: What a POST to the list asks for, and the permission that it needs.
 ACTIONS: Final = {
     "redrive": "uploader.redrive_deadletterentry",
@@ -70,7 +73,8 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
         if request.method == "POST":
             return self._act(request)
         seen = look(limit=PAGE_LETTERS)
-        context = {"seen": seen, "letters": seen.letters, **(extra_context or {})}
+        shown = {"seen": seen, "letters": seen.letters, "rows": _rows(request, seen)}
+        context = shown | (extra_context or {})
         return self._page(request, "letters", "Dead letters", context)
 
     def letter_view(self, request: HttpRequest, letter_id: str) -> HttpResponse:
@@ -82,9 +86,13 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
             raise PermissionDenied
         reader = _person(request) if shows_content else None
         context = letter_page.context(request, letter_id, reader=reader)
-        return self._page(
-            request, "letter", "Dead letter", context, status=200 if context["letter"] else 404
-        )
+        if context["seen"].failure:
+            # Nobody knows whether it is there.
+            page = self._page(request, "letter", "Dead letter", context, status=503)
+            page.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+            return page
+        status = 200 if context["letter"] else 404
+        return self._page(request, "letter", "Dead letter", context, status=status)
 
     def _act(self, request: HttpRequest) -> HttpResponse:
         action = request.POST.get("action", "redrive")
@@ -107,6 +115,7 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
         seen = look(selection=selection)
         context = {
             "seen": seen,
+            "rows": _rows(request, seen),
             "missing": len(selection.missing),
             "meanings": MEANINGS.items(),
             # A form that came back without an answer.
@@ -165,6 +174,10 @@ class DeadLetterAdmin(admin.ModelAdmin[DeadLetterEntry]):
             **context,
         }
         return TemplateResponse(request, f"admin/dead_letters/{name}.html", shared, status=status)
+
+
+def _rows(request: HttpRequest, seen: Seen) -> list[Row]:
+    return rows_of(seen, has_links=request.user.has_perm(VIEW_EVENTS))
 
 
 def _log_request(event: str, request: HttpRequest, ids: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ from cpsite.message import DecodeError, Message
 from cpsite.queue.delivery import Delivery
 from cpsite.queue.transport import Channel
 
+#: The last failures of messages, by their ids, and of foreign letters, by SQS's.
+Failures = Mapping[UUID | str, Failure]
 #: The reason of a foreign letter: it is not one of our messages.
 UNDECODABLE: Final = "undecodable"
 #: The reason of a letter without a failure in the audit log.
@@ -114,13 +116,13 @@ def decode(channel: Channel, sqs_message: Mapping[str, Any]) -> Content:
 
 
 def build(
-    sqs_message: Mapping[str, Any], content: Content, failures: Mapping[UUID, Failure] | None
+    sqs_message: Mapping[str, Any], content: Content, failures: Failures | None
 ) -> DeadLetter:
     """Return the letter for a delivery. `failures` is None if the audit log could not be read."""
+    name = content.message.message_id if content.message else sqs_message["MessageId"]
+    failure = failures.get(name) if failures else None
     reason: str | None = UNDECODABLE
-    failure: Failure | None = None
     if content.message:
-        failure = failures.get(content.message.message_id) if failures else None
         reason = None if failures is None else UNKNOWN
         reason = failure.reason or UNKNOWN if failure else reason
     return DeadLetter(

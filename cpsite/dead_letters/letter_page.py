@@ -1,18 +1,18 @@
 """The page of one dead letter: what it is, what happened to it and, for some, its content."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db import Error as DatabaseFailure
 from django.http import HttpRequest
 
 from cpsite.audit.access import Access, record_access
-from cpsite.audit.admin.display import badge
-from cpsite.audit.history import read_history
+from cpsite.audit.admin.display import actor_link, badge, events_url, reason_link
 from cpsite.audit.models import AuditEvent
 from cpsite.dead_letters.accounting import Person
+from cpsite.dead_letters.events import events_of, events_of_id
 from cpsite.dead_letters.letter import DeadLetter, Selection, printable
 from cpsite.dead_letters.look import look
+from cpsite.dead_letters.rows import VIEW_EVENTS, rows_of
 from cpsite.moments import readable, span
 
 VIEW_CONTENT: Final = "uploader.view_content_deadletterentry"
@@ -28,7 +28,8 @@ def context(request: HttpRequest, letter_id: str, *, reader: Person | None) -> d
     With a `reader`, who may do so, that is the content as well.
     """
     seen = look(selection=Selection(ids=[letter_id]), most=MOST_LOOKED_AT)
-    row = seen.rows[0] if seen.rows else None
+    may_see_events = request.user.has_perm(VIEW_EVENTS)
+    row = next(iter(rows_of(seen, has_links=may_see_events)), None)
     shown: dict[str, Any] = {
         "letter_id": letter_id,
         "seen": seen,
@@ -37,27 +38,33 @@ def context(request: HttpRequest, letter_id: str, *, reader: Person | None) -> d
         "status": badge("dead"),
         "may_view_content": request.user.has_perm(VIEW_CONTENT),
     }
-    if row is None:
-        return shown
-    if request.user.has_perm("audit.view_auditevent"):
-        shown |= _events(row.letter)
-    if reader:
+    if may_see_events:
+        shown |= _events(row.letter if row else None, letter_id)
+    if row and reader:
         shown["content"] = _content(row.letter, reader)
     return shown
 
 
-def _events(letter: DeadLetter) -> dict[str, Any]:
-    """Return the letter's events; those of a foreign one are found by SQS's id."""
-    events: Sequence[AuditEvent] = ()
+def _events(letter: DeadLetter | None, letter_id: str) -> dict[str, Any]:
+    """Return the events of a letter; of one that was not found, those that have its id."""
     try:
-        if letter.message_id is None:
-            of_letter = AuditEvent.objects.filter(sqs_message_id=letter.sqs_message_id)
-            events = list(of_letter.order_by("occurred_at", "id"))
-        elif history := read_history(letter.message_id):
-            events = history.events
+        events = events_of(letter) if letter else events_of_id(letter_id)
     except DatabaseFailure as exc:
         return {"events_failure": type(exc).__name__}
-    return {"events": [_row(event, events[0]) for event in events]}
+    if not events:
+        return {"events": ()}
+    return {
+        "events": [_row(event, events[0]) for event in events],
+        "in_list": _list_url(events[0]),
+    }
+
+
+def _list_url(event: AuditEvent) -> str:
+    """Return the address of the list of all events with the same id."""
+    if event.message_id:
+        # Not a search, which leads to the message's page.
+        return events_url(message_id=str(event.message_id))
+    return events_url(q=event.sqs_message_id or "")
 
 
 def _row(event: AuditEvent, first: AuditEvent) -> dict[str, Any]:
@@ -66,6 +73,8 @@ def _row(event: AuditEvent, first: AuditEvent) -> dict[str, Any]:
         "when": readable(event.occurred_at),
         "later": span(event.occurred_at - first.occurred_at),
         "what": badge(event.kind),
+        "reason": reason_link(event.reason, event.fields_at_fault),
+        "actor": actor_link(event.actor),
     }
 
 

@@ -1,28 +1,13 @@
 """A look at some letters for a page: they are visible again when it is shown."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from django.conf import settings
 
 from cpsite.aws import describe
 from cpsite.dead_letters.letter import DeadLetter, Selection
 from cpsite.dead_letters.queue import DeadLetterQueue, Depth
-from cpsite.moments import span
 from cpsite.queue.delivery import QUEUE_FAILURES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A letter with its times relative to the moment of the look."""
-
-    letter: DeadLetter
-    #: How long ago it was sent to the queue, and accepted.
-    age: str
-    accepted_ago: str
-    #: When SQS deletes it, and how long that still is.
-    ends_at: datetime
-    left: str
 
 
 @dataclass(kw_only=True)
@@ -33,21 +18,6 @@ class Seen:
     failure: str = ""
     looked_at: int = 0
     letters: list[DeadLetter] = field(default_factory=list)
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def rows(self) -> list[Row]:
-        return [self._row(letter, self.depth) for letter in self.letters if self.depth]
-
-    def _row(self, letter: DeadLetter, depth: Depth) -> Row:
-        ends_at = letter.sent_at + depth.retention
-        return Row(
-            letter=letter,
-            age=span(self.at - letter.sent_at),
-            accepted_ago=span(self.at - letter.accepted_at) if letter.accepted_at else "",
-            ends_at=ends_at,
-            left=span(ends_at - self.at),
-        )
 
 
 def look(

@@ -19,7 +19,8 @@ from django.db import Error as DatabaseFailure
 from cpsite import aws
 from cpsite.audit.history import Failure, last_failures
 from cpsite.aws import describe
-from cpsite.dead_letters.letter import DeadLetter, build, decode
+from cpsite.dead_letters.events import last_failures_of_foreign
+from cpsite.dead_letters.letter import DeadLetter, Failures, build, decode
 from cpsite.queue import batch
 from cpsite.queue.batch import BATCH_ENTRIES
 from cpsite.queue.client import Client, SendUnconfirmed, confirm
@@ -136,19 +137,28 @@ class DeadLetterQueue:
 
     def _letters(self, received: Sequence[Mapping[str, Any]]) -> list[DeadLetter]:
         contents = [decode(self._channel, message) for message in received]
-        ids = {content.message.message_id for content in contents if content.message}
-        failures = self._failures(ids) if ids else {}
+        ours = {content.message.message_id for content in contents if content.message}
+        pairs = zip(received, contents, strict=True)
+        foreign = {message["MessageId"] for message, content in pairs if not content.message}
+        failures = self._failures(ours, foreign)
         return [
             build(message, content, failures)
             for message, content in zip(received, contents, strict=True)
         ]
 
-    def _failures(self, message_ids: Collection[UUID]) -> Mapping[UUID, Failure] | None:
+    def _failures(self, ours: Collection[UUID], foreign: Collection[str]) -> Failures | None:
+        """Return the last failures of these, by our ids and SQS's: a query for each sort of id."""
         if self.audit_failure is None:
             try:
-                return last_failures(message_ids)
+                found: dict[UUID | str, Failure] = {}
+                if ours:
+                    found.update(last_failures(ours).items())
+                if foreign:
+                    found.update(last_failures_of_foreign(foreign).items())
             except DatabaseFailure as exc:
                 self.audit_failure = type(exc).__name__
+            else:
+                return found
         return None
 
     def send_back(self, letters: Sequence[DeadLetter]) -> list[str | Exception]:

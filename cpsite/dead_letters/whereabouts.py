@@ -1,13 +1,15 @@
-"""Where a message is of which no event says that it is stored, or that an attempt has failed.
+"""Where a message is that is neither stored nor discarded, by what the audit log has.
 
-It waits in the queue, or it is a dead letter whose `failed` event was lost with a killed process.
+It waits in the queue, for its first attempt or for another one, or it is a dead letter. The log
+cannot tell: SQS moves a message there without a word, and the `failed` event before it may be lost
+with a killed process.
 """
 
 from typing import Final, NamedTuple
 
 from cpsite.audit.history import MessageHistory, Status
-from cpsite.audit.models import Kind
-from cpsite.dead_letters.letter import Selection
+from cpsite.audit.models import AuditEvent, Kind
+from cpsite.dead_letters.letter import UNKNOWN, Selection
 from cpsite.dead_letters.look import Seen, look
 
 #: Most letters that are looked at to find one.
@@ -24,17 +26,34 @@ class Place(NamedTuple):
 
 
 def find_place(history: MessageHistory) -> Place:
-    """Return the status by the audit log or, if it has none, by a look among the dead letters.
+    """Return the status by the audit log or, if it is not over, by a look among the dead letters.
 
-    `queued` is only said of what is not there. Without an answer it is the last kind of event.
+    `queued` is only said of what is not there. Without an answer it is what the log says.
     """
-    if history.has_outcome:
+    if history.status is Status.STORED or history.discarded:
         return Place(history.shown_status)
     seen = look(selection=Selection(ids=[str(history.message_id)]), most=MOST_LOOKED_AT)
     if seen.letters:
-        return Place(DEAD, ": it is among the dead letters; its failed event was lost")
+        return Place(DEAD, f": it is among the dead letters; {_why_dead(history.last)}")
     if unsure := _unsure(seen):
         return Place(history.shown_status, f"; whether it is a dead letter is unknown: {unsure}")
+    return _alive(history)
+
+
+def _why_dead(last: AuditEvent) -> str:
+    if last.kind != Kind.FAILED:
+        return "its failed event was lost"
+    attempt = f"attempt {last.attempts}" if last.attempts else "its last attempt"
+    return f"{attempt} failed: {last.reason or UNKNOWN}"
+
+
+def _alive(history: MessageHistory) -> Place:
+    """Return the place of what is not among the dead letters."""
+    if history.status is Status.UNKNOWN:
+        return Place(history.shown_status)
+    if history.last.kind == Kind.FAILED:
+        note = ": it is not among the dead letters, and is retried while SQS has it"
+        return Place(history.shown_status, note)
     if history.last.kind == Kind.REFUSED:
         return Place(history.shown_status, ": SQS has not confirmed it, and may have it")
     return Place(Status.QUEUED.value)

@@ -36,6 +36,7 @@ from cpsite.audit.admin.display import (
     badge,
     client_link,
     copyable,
+    events_url,
     hash_text,
     message_link,
     reason_link,
@@ -175,11 +176,12 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="SQS's message id")
     def letter(self, event: AuditEvent) -> str | SafeString:
-        """Show SQS's id of a foreign body, as a link to it if it is a dead letter still."""
+        """Show SQS's id of a foreign body as a link to its letter, or to what became of that."""
         if not event.sqs_message_id:
             return EMPTY
         url = reverse("admin:uploader_deadletterentry_letter", args=[event.sqs_message_id])
-        return format_html('<a class="audit-id" href="{}">{}</a>', url, event.sqs_message_id)
+        link = format_html('<a class="audit-id" href="{}">{}</a>', url, event.sqs_message_id)
+        return copyable(link, "SQS's id")
 
     @admin.display(description="Duration")
     def duration(self, event: AuditEvent) -> str:
@@ -195,10 +197,14 @@ class AuditEventAdmin(KnownParameters, admin.ModelAdmin[AuditEvent]):
 
     @admin.display(description="Timeline of this message")
     def timeline(self, event: AuditEvent) -> str | SafeString:
-        if event.message_id is None:
-            return "This event belongs to no message."
-        url = reverse("admin:audit_message", args=[event.message_id])
-        return format_html('<a href="{}">All that happened to it</a>', url)
+        if event.message_id:
+            url = reverse("admin:audit_message", args=[event.message_id])
+            return format_html('<a href="{}">All that happened to it</a>', url)
+        if event.sqs_message_id:
+            url = events_url(q=event.sqs_message_id)
+            text = 'This event belongs to no message. <a href="{}">All events of this SQS id</a>'
+            return format_html(text, url)
+        return "This event belongs to no message."
 
     @admin.display(description="Object")
     def object_link(self, event: AuditEvent) -> SafeString:

@@ -28,7 +28,8 @@ def _no_audit_log(monkeypatch):
         raise OperationalError("at 10.0.0.1 with password private")
 
     monkeypatch.setattr(dead_letter_queue, "last_failures", fail)
-    monkeypatch.setattr(dlq, "read_history", fail)
+    monkeypatch.setattr(dead_letter_queue, "last_failures_of_foreign", fail)
+    monkeypatch.setattr(dlq, "events_of", fail)
     monkeypatch.setattr(dlq, "is_known", fail)
 
 
@@ -213,6 +214,28 @@ def test_show_has_the_timeline_of_the_audit_log(queue, dlq_run):
 
 def test_show_says_that_the_audit_log_has_nothing(queue, dlq_run):
     assert "audit log (UTC):\n  nothing\n" in dlq_run("show", bury_ours(queue).message_id)
+
+
+def test_a_foreign_letter_has_its_attempts_and_its_timeline(queue, dlq_run):
+    foreign, other = bury(queue, "private words"), bury(queue, "other words")
+    for attempt in (1, 2):
+        AuditEvent.objects.create(
+            kind=Kind.FAILED,
+            reason="undecodable",
+            attempts=attempt,
+            sqs_message_id=foreign,
+            occurred_at=datetime(2026, 11, 25, attempt, tzinfo=UTC),
+        )
+    out = dlq_run("show", foreign)
+    assert re.search(r"^attempts: +2$", out, re.MULTILINE)
+    assert re.search(r"^last failed \(UTC\): +2026-11-25 02:00:00\.000$", out, re.MULTILINE)
+    assert out.partition("audit log (UTC):\n")[2].splitlines() == [
+        f"  2026-11-25 0{attempt}:00:00.000  failed  undecodable  attempt {attempt}"
+        for attempt in (1, 2)
+    ]
+    assert "audit log (UTC):\n  nothing\n" in dlq_run("show", other)
+    (row,) = [line for line in dlq_run("list").splitlines() if line.startswith(foreign)]
+    assert row.split()[-3:] == ["2", "undecodable", "13"]
 
 
 def test_show_with_body_has_the_content(queue, dlq_run, caplog):
@@ -481,7 +504,7 @@ def test_show_without_a_timeline_says_so(queue, capsys, monkeypatch):
     def fail(message_id):
         raise OperationalError
 
-    monkeypatch.setattr(dlq, "read_history", fail)
+    monkeypatch.setattr(dlq, "events_of", fail)
     call_command("dlq", "show", str(bury_ours(queue).message_id))
     out, err = capsys.readouterr()
     assert "alice" in out

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from cpsite.audit.models import AuditEvent, Kind
+from cpsite.dead_letters.discard import Because
 from cpsite.dead_letters.queue import DeadLetterQueue
 from tests import factories
 from tests.end_to_end.conftest import ROOT, database_url, services  # noqa: F401 - fixtures
@@ -209,6 +210,18 @@ def test_what_cannot_be_deleted_is_reported_and_not_audited(queue, discard, medd
         discard("--undecodable", "--because", "foreign", "--yes")
     assert left(queue) == {foreign}
     assert audit() == []
+
+
+def test_a_wrong_reason_is_answered_with_the_right_ones():
+    command = [sys.executable, "manage.py", "dlq", "discard", "--undecodable"]
+    done = subprocess.run(
+        [*command, "--because", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    usage, _, error = done.stderr.partition("error: ")
+    assert "{foreign,test,sent_again,unstorable,unwanted}" in usage
+    for why in Because:
+        assert f"'{why}'" in error
 
 
 def test_an_id_that_is_not_there_fails_after_the_others_are_done(queue, discard):

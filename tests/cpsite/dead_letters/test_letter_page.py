@@ -153,16 +153,154 @@ def test_one_in_flight_is_reported(log_in, message, queue):
 
 
 def test_without_sqs_or_the_audit_log_it_says_so(log_in, message, settings, monkeypatch):
-    def fail(message_id):
+    def fail(_letter):
         raise OperationalError("with password private")
 
     client = log_in("Operators")
-    monkeypatch.setattr(letter_page, "read_history", fail)
+    monkeypatch.setattr(letter_page, "events_of", fail)
     text = text_of(client.get(page_of(message.message_id)))
     assert "The audit log cannot be read (OperationalError)" in text
     assert "private" not in text
     settings.SQS_DLQ_URL += "-gone"
     assert "SQS failed: aws_" in text_of(client.get(page_of(message.message_id)))
+
+
+def test_while_sqs_fails_a_letter_is_not_said_to_be_gone(log_in, message, settings):
+    settings.SQS_DLQ_URL += "-gone"
+    answer = log_in("Viewers").get(page_of(message.message_id))
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    text = text_of(answer)
+    assert "it is not known whether this letter is still here" in text
+    assert "No dead letter" not in text
+    assert "aws_AccessDenied" in text  # the audit log answers
+
+
+# --- Links -----------------------------------------------------------------------------------
+
+OF_ALICE = 'href="/admin/audit/auditevent/clients/alice/"'
+OF_REASON = 'href="/admin/audit/auditevent/?reason=aws_AccessDenied"'
+
+
+@pytest.fixture
+def without_audit(client):
+    user = User.objects.create_user("someone", is_staff=True)
+    mine = ("view_deadletterentry", "discard_deadletterentry")
+    user.user_permissions.set(Permission.objects.filter(codename__in=mine))
+    client.force_login(user)
+    return client
+
+
+def pages_of(client, message):
+    """The list, the page of a letter, and the one that confirms a discard."""
+    (sqs_message_id,) = in_the_queue()
+    return [
+        text_of(client.get(PAGE)),
+        text_of(client.get(page_of(message.message_id))),
+        text_of(client.post(PAGE, {"action": "discard", "letter": [sqs_message_id]})),
+    ]
+
+
+def test_client_and_reason_are_links(log_in, message):
+    for text in pages_of(log_in("Operators"), message):
+        assert OF_ALICE in text
+        assert OF_REASON in text
+
+
+def test_they_are_texts_for_who_may_not_follow_them(without_audit, message):
+    for text in pages_of(without_audit, message):
+        assert "alice" in text
+        assert "aws_AccessDenied" in text
+        assert "/admin/audit/" not in text
+
+
+def test_what_the_audit_log_does_not_have_is_no_link(log_in, bury):
+    bury(factories.kombu_envelope(factories.message().encode()))
+    bury("private words")
+    text = text_of(log_in("Viewers").get(PAGE))
+    assert '<td data-label="Reason">unknown</td>' in text
+    assert '<td data-label="Client">-</td>' in text
+    assert "reason=unknown" not in text
+    assert 'href="/admin/audit/auditevent/?reason=undecodable"' in text
+
+
+def test_the_timeline_leads_to_reasons_and_people(log_in, message):
+    about = {"message_id": message.message_id, "reason": "aws_Earlier"}
+    AuditEvent.objects.create(kind=Kind.REDRIVEN, actor="shell:ada@host", **about)
+    text = text_of(log_in("Viewers").get(page_of(message.message_id)))
+    assert 'href="/admin/audit/auditevent/?reason=aws_Earlier"' in text
+    assert 'href="/admin/audit/auditevent/?actor=shell%3Aada%40host"' in text
+
+
+def test_times_are_relative_and_exact_on_hover(log_in, message):
+    text = text_of(log_in("Viewers").get(page_of(message.message_id)))
+    failed = re.search(r"Last failed</dt><dd><time [^>]*title=\"([^\"]+)\">([^<]+)</time>", text)
+    assert failed[1] == "2026-11-25 01:00:00.000 UTC"
+    assert failed[2].endswith(" ago")
+    end = re.search(r"SQS deletes it</dt><dd><time [^>]*title=\"([^\"]+)\">([^<]+)</time>", text)
+    assert re.fullmatch(r"2[0-9-]{9} [0-9:.]{12} UTC", end[1])
+    assert end[2] == "in 4.0 days"
+
+
+def test_sqs_s_id_can_be_copied(log_in, bury):
+    sqs_message_id = bury("private words")
+    text = text_of(log_in("Viewers").get(page_of(sqs_message_id)))
+    assert f'id="the-sqs-id">{sqs_message_id}</span> <button' in text
+    assert 'class="audit-copy" data-copies="the-sqs-id"' in text
+    assert "/copy" in text  # its script
+
+
+# --- What is gone ----------------------------------------------------------------------------
+
+
+def test_a_discarded_letter_still_has_its_events(log_in, bury, audit):
+    client = log_in("Operators")
+    sqs_message_id = bury("private words")
+    for attempt in (1, 2):
+        AuditEvent.objects.create(
+            kind=Kind.FAILED, reason="undecodable", attempts=attempt, sqs_message_id=sqs_message_id
+        )
+    text = text_of(client.get(page_of(sqs_message_id)))
+    assert re.search("Attempts</dt><dd>2 ", text)
+    assert "Last failed</dt><dd><time" in text
+    form = {"action": "discard", "letter": [sqs_message_id], "because": "foreign"}
+    client.post(PAGE, form)
+    event = audit()[-1]
+    assert (event.kind, event.attempts) == (Kind.DISCARDED, 2)
+    in_list = f'href="/admin/audit/auditevent/?q={sqs_message_id}"'
+    about = text_of(client.get(f"/admin/audit/auditevent/{event.pk}/change/"))
+    assert f'href="{page_of(sqs_message_id)}"' in about
+    assert in_list in about
+    for letter_id in (sqs_message_id, sqs_message_id.upper()):
+        gone = client.get(page_of(letter_id))
+        text = text_of(gone)
+        assert gone.status_code == 404
+        assert "No dead letter with this id was found" not in text
+        assert "the audit log knows it" in text
+        assert in_list in text
+        for each in audit():
+            assert f"auditevent/{each.pk}/change/" in text
+    listed = text_of(client.get(f"/admin/audit/auditevent/?q={sqs_message_id}"))
+    for each in audit():
+        assert f"auditevent/{each.pk}/change/" in listed
+
+
+def test_a_message_that_is_no_dead_letter_has_its_events(log_in, message, queue):
+    queue.client.purge_queue(QueueUrl=queue.dlq_url)
+    answer = log_in("Viewers").get(page_of(message.message_id))
+    assert answer.status_code == 404
+    text = text_of(answer)
+    assert "the audit log knows it" in text
+    assert OF_REASON in text
+    assert f'href="/admin/audit/auditevent/?message_id={message.message_id}"' in text
+
+
+def test_events_are_only_for_who_may_see_them(without_audit, message, queue):
+    queue.client.purge_queue(QueueUrl=queue.dlq_url)
+    text = text_of(without_audit.get(page_of(message.message_id)))
+    assert "No dead letter with this id was found" in text
+    assert "aws_AccessDenied" not in text
+    assert "/admin/audit/" not in text
 
 
 # --- Content ---------------------------------------------------------------------------------

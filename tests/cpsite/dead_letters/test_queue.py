@@ -22,6 +22,8 @@ from tests import factories
 from tests.conftest import MAX_RECEIVE_COUNT
 from uploader.object_keys import object_key
 
+# Each look asks the audit log, of foreign letters, too.
+pytestmark = pytest.mark.django_db
 FOREIGN_BODIES = [
     "private words",
     '{"properties": 1}',
@@ -86,7 +88,6 @@ def _client_error(code):
 # --- Reading ---------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db
 def test_a_letter_has_the_attributes_of_its_message(queue):
     message = factories.message(data=factories.fields(field1="private"))
     body = factories.kombu_envelope(message.encode())
@@ -104,7 +105,6 @@ def test_a_letter_has_the_attributes_of_its_message(queue):
     assert "private" not in repr(letter)
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("body", FOREIGN_BODIES, ids=range(len(FOREIGN_BODIES)))
 def test_foreign_bytes_are_a_letter_and_harm_no_other_one(queue, body):
     message = bury_ours(queue)
@@ -130,7 +130,6 @@ def test_what_even_kombu_did_not_foresee_is_a_letter(queue, monkeypatch):
     assert letter.payload == b"private words"
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     "wrap",
     [str, lambda body: base64.b64encode(factories.kombu_envelope(body).encode()).decode()],
@@ -144,7 +143,6 @@ def test_what_the_uploader_would_read_is_read(queue, wrap):
     assert letter.payload == message.encode().encode()
 
 
-@pytest.mark.django_db
 def test_the_reason_is_that_of_the_last_failure(queue, django_assert_num_queries):
     first, second, third = (bury_ours(queue) for _ in range(3))
     now = datetime.now(UTC)
@@ -159,6 +157,33 @@ def test_the_reason_is_that_of_the_last_failure(queue, django_assert_num_queries
         second.message_id: "OSError",
         third.message_id: "unknown",
     }
+
+
+def test_the_failures_of_foreign_letters_are_found_by_sqs_s_id(queue, django_assert_num_queries):
+    names = [bury(queue, f"letter {number}") for number in range(3)]
+    now = datetime.now(UTC)
+    for name, attempts in ((names[0], 5), (names[0], 4), (names[1], 1)):
+        AuditEvent.objects.create(
+            kind=Kind.FAILED,
+            sqs_message_id=name,
+            reason="undecodable",
+            attempts=attempts,
+            occurred_at=now - timedelta(hours=5 - attempts),
+        )
+    AuditEvent.objects.create(kind=Kind.READ, sqs_message_id=names[1], reason="body_shown")
+    with django_assert_num_queries(1):
+        letters = read_all()
+    bury_ours(queue)
+    with django_assert_num_queries(2):
+        read_all()
+    assert {letter.sqs_message_id: letter.attempts for letter in letters} == {
+        names[0]: 5,
+        names[1]: 1,
+        names[2]: None,
+    }
+    (first,) = [letter for letter in letters if letter.sqs_message_id == names[0]]
+    assert first.failed_at == now
+    assert {letter.reason for letter in letters} == {"undecodable"}
 
 
 def test_without_the_audit_log_reasons_are_none_and_it_is_asked_once(queue, monkeypatch):
@@ -289,7 +314,6 @@ def test_the_depth_counts_visible_and_hidden_ones(queue):
 # --- Selecting -------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db
 def test_a_letter_is_selected_by_either_id(queue):
     message = bury_ours(queue)
     bury(queue, "hello")
@@ -302,7 +326,6 @@ def test_a_letter_is_selected_by_either_id(queue):
     assert Selection(ids=[foreign.sqs_message_id]).takes(foreign)
 
 
-@pytest.mark.django_db
 def test_a_selection_is_complete_with_its_last_id_or_at_its_limit(queue):
     bury(queue, "one")
     bury(queue, "two")
@@ -317,7 +340,6 @@ def test_a_selection_is_complete_with_its_last_id_or_at_its_limit(queue):
     assert not Selection().is_complete()
 
 
-@pytest.mark.django_db
 def test_a_reason_that_could_not_be_asked_for_is_not_unknown(queue, monkeypatch):
     def fail(message_ids):
         raise OperationalError
@@ -333,7 +355,6 @@ def test_a_reason_that_could_not_be_asked_for_is_not_unknown(queue, monkeypatch)
 # --- Redriving -------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db
 def test_redriven_letters_are_on_the_queue_byte_for_byte_and_nowhere_else(queue):
     bodies = [*FOREIGN_BODIES, factories.kombu_envelope(factories.message().encode())]
     for body in bodies:
@@ -358,7 +379,6 @@ def test_message_attributes_survive(queue):
     assert message["MessageAttributes"] == attributes
 
 
-@pytest.mark.django_db
 def test_a_redriven_message_is_stored(queue, bucket):
     message = bury_ours(queue)
     redrive_all()
@@ -367,7 +387,6 @@ def test_a_redriven_message_is_stored(queue, bucket):
     assert bucket.read(object_key(message)) == message.encode().encode()
 
 
-@pytest.mark.django_db
 def test_only_what_is_selected_goes_back(queue):
     chosen, other = bury_ours(queue), bury_ours(queue)
     failed(chosen, "aws_SlowDown")
@@ -506,7 +525,6 @@ def test_when_the_queue_cannot_be_reached_all_letters_stay(queue, meddle, error)
     assert queue.bodies() == []
 
 
-@pytest.mark.django_db
 def test_a_failed_delete_means_it_is_in_both_and_stored_once(queue, bucket, meddle, caplog):
     messages = [bury_ours(queue) for _ in range(3)]
     refusals = [_refuse_one]
@@ -548,7 +566,6 @@ class Killed(BaseException):
     """Stands for kill -9: nothing that follows in the process may happen."""
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("call", ["receive_message", "send_message_batch", "delete_message_batch"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_killed_at_any_call_loses_nothing(queue, bucket, meddle, monkeypatch, call, when):
@@ -575,7 +592,6 @@ def test_a_process_killed_at_any_call_loses_nothing(queue, bucket, meddle, monke
     assert queue.count() == queue.count(dead=True) == {"visible": 0, "in_flight": 0}
 
 
-@pytest.mark.django_db
 def test_running_twice_finds_nothing_more_to_do(queue, audit):
     bury_ours(queue)
     assert redrive_all().redriven == 1
@@ -642,7 +658,6 @@ def test_what_dies_again_is_known_even_by_a_clock_that_is_ahead(queue, meddle):
     assert dead.looked_at == 2
 
 
-@pytest.mark.django_db
 def test_what_was_sent_after_the_start_is_left_alone(queue, meddle):
     bury_ours(queue)
     late = []
@@ -658,7 +673,6 @@ def test_what_was_sent_after_the_start_is_left_alone(queue, meddle):
     assert left.message == late[0]
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("others", [0, 15], ids=["of one receive", "of two"])
 def test_the_second_copy_of_a_message_is_left_alone(queue, others):
     bury(queue, factories.kombu_envelope(factories.message().encode()))
@@ -672,7 +686,6 @@ def test_the_second_copy_of_a_message_is_left_alone(queue, others):
 # --- Accounting ------------------------------------------------------------------------------
 
 
-@pytest.mark.django_db
 def test_each_redrive_is_audited(queue, audit):
     message = bury_ours(queue)
     failed(message, "aws_SlowDown", attempts=3)
@@ -711,7 +724,6 @@ def test_what_was_not_sent_is_not_audited(queue, audit, meddle):
     assert audit() == []
 
 
-@pytest.mark.django_db
 def test_what_was_sent_is_audited_though_not_deleted(queue, audit, meddle):
     bury_ours(queue)
     meddle("delete_message_batch", lambda call, **arguments: {"Successful": [], "Failed": []})
@@ -719,7 +731,6 @@ def test_what_was_sent_is_audited_though_not_deleted(queue, audit, meddle):
     assert [event.kind for event in audit()] == ["redriven"]
 
 
-@pytest.mark.django_db
 def test_there_is_one_log_line_a_letter_without_content(queue, caplog):
     caplog.set_level(logging.DEBUG)
     message = bury_ours(queue, data=factories.fields(field1="private"))

@@ -1,4 +1,4 @@
-"""What is said of a message whose `failed` event was lost: never `queued` of a dead letter."""
+"""What is said of a message that is neither stored nor discarded: `dead` of a dead letter."""
 
 import json
 import uuid
@@ -96,13 +96,66 @@ def test_without_an_answer_it_is_what_happened_last(bury, queue, settings, monke
     assert status() == "accepted"
 
 
-@pytest.mark.parametrize("kind", [Kind.STORED, Kind.FAILED])
-def test_where_an_event_says_it_nobody_looks(bury, monkeypatch, kind):
-    happened(Kind.ACCEPTED, kind)
+def failed(**about):
+    happened(Kind.ACCEPTED)
+    AuditEvent.objects.create(
+        kind=Kind.FAILED, message_id=ID, client="alice", reason="aws_SlowDown", **about
+    )
+
+
+@pytest.mark.parametrize(
+    ("about", "what"), [({"attempts": 5}, "attempt 5"), ({}, "its last attempt")]
+)
+def test_a_dead_letter_that_has_failed_is_dead(bury, about, what):
+    failed(**about)
+    bury()
+    lines = trace().splitlines()
+    assert lines[0] == f"{ID}  dead: it is among the dead letters; {what} failed: aws_SlowDown"
+    assert lines[-1].split()[2:4] == ["failed", "aws_SlowDown"]
+    document = json.loads(trace("--json"))
+    assert document["status"] == "dead"
+    assert document["note"] == f"it is among the dead letters; {what} failed: aws_SlowDown"
+
+
+def test_what_has_failed_and_is_no_dead_letter_is_retried(bury):
+    failed()
+    bury(factories.message(message_id=uuid.uuid4()))
+    note = "it is not among the dead letters, and is retried while SQS has it"
+    assert trace().splitlines()[0] == f"{ID}  failed: {note}"
+    assert status() == "failed"
+
+
+def test_without_an_answer_what_has_failed_may_be_dead(queue, settings):
+    failed()
+    settings.SQS_DLQ_URL = queue.dlq_url + "-gone"
+    assert f"{ID}  failed; {UNKNOWN}: SQS failed: aws_" in trace()
+    document = json.loads(trace("--json"))
+    assert document["status"] == "failed"
+    assert document["note"].startswith(f"{UNKNOWN}: SQS failed: aws_")
+
+
+def test_a_dead_letter_is_found_where_the_log_has_failures_alone(bury, queue, settings):
+    settings.AUDIT_EVENTS = "failures"
+    failed()
+    assert status() == "unknown"
+    bury()
+    assert status() == "dead"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shown"),
+    [
+        ([Kind.STORED], "stored"),
+        ([Kind.STORED, Kind.FAILED], "stored"),
+        ([Kind.FAILED, Kind.DISCARDED], "failed"),
+    ],
+)
+def test_where_an_event_says_that_it_is_over_nobody_looks(bury, monkeypatch, kinds, shown):
+    happened(Kind.ACCEPTED, *kinds)
     bury()
     monkeypatch.setattr(whereabouts, "look", lambda **_: pytest.fail("it has looked"))
-    assert status() == kind
-    assert whereabouts.find_place(read_history(ID)) == (kind, "")
+    assert whereabouts.find_place(read_history(ID)) == (shown, "")
+    assert json.loads(trace("--json"))["note"] is None
 
 
 # --- The admin -------------------------------------------------------------------------------

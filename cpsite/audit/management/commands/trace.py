@@ -30,10 +30,10 @@ _COLUMNS: Final = ("TIME (UTC)", "KIND", "REASON", "ATTEMPTS", "DURATION")
 class Command(BaseCommand):
     help = (
         "Print what happened to a message: when it was accepted, each attempt to store it, and "
-        "where it is. Where no event says so, it looks among the dead letters. The id is the one "
-        "in the answer to the client. The audit log is up to a second behind. Exit status: 0 when "
-        "the message is known, 1 when it is not, or when --verify finds its object missing or "
-        "altered."
+        "where it is. Unless an event says that it is stored or discarded, it looks among the dead "
+        "letters. The id is the one in the answer to the client. The audit log is up to a second "
+        "behind. Exit status: 0 when the message is known, 1 when it is not, or when --verify "
+        "finds its object missing or altered."
     )
     requires_system_checks: list[str] = []
 
@@ -123,6 +123,7 @@ def _document(history: MessageHistory, place: Place, verdict: str | None) -> dic
     document = {
         "message_id": str(history.message_id),
         "status": place.status,
+        "note": place.note.lstrip(":; ") or None,
         "client": history.client,
         "contract": history.contract or None,
         "accepted_at": rfc3339(history.accepted_at),

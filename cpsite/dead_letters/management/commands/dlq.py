@@ -16,12 +16,12 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
 from cpsite.audit.access import Access, actor_of_shell, record_access
-from cpsite.audit.history import read_history
 from cpsite.audit.recorder import recorder
 from cpsite.aws import describe
 from cpsite.cli import positive, stopped_by_signals
 from cpsite.dead_letters.accounting import Person
 from cpsite.dead_letters.discard import MEANINGS, Because, Discard, Discarded
+from cpsite.dead_letters.events import events_of
 from cpsite.dead_letters.letter import UNDECODABLE, DeadLetter, Selection, printable
 from cpsite.dead_letters.queue import VISIBILITY_SECONDS, DeadLetterQueue, Depth
 from cpsite.dead_letters.reasons import is_known, known_reasons
@@ -216,7 +216,7 @@ class Command(BaseCommand):
         these = "this" if len(letters) == 1 else "these"
         self.stdout.write(
             f"Discard {these} {count(len(letters))} for good, because "
-            f"{MEANINGS[options['because']]}? Type yes: ",
+            f"{MEANINGS[Because(options['because'])]}? Type yes: ",
             ending="",
         )
         self.stdout.flush()
@@ -228,7 +228,10 @@ class Command(BaseCommand):
     def _delete(self, stop: Stop, sqs_message_ids: Sequence[str], options: dict[str, Any]) -> None:
         queue = DeadLetterQueue(is_stopping=stop.is_requested)
         discard = Discard(
-            queue, sqs_message_ids, because=options["because"], person=Person(actor_of_shell())
+            queue,
+            sqs_message_ids,
+            because=Because(options["because"]),
+            person=Person(actor_of_shell()),
         )
         try:
             with self._reading(queue) as progress:
@@ -289,17 +292,17 @@ class Command(BaseCommand):
         shown = description(letter, now=datetime.now(UTC), retention=self._depth.retention)
         for name, value in shown.items():
             self.stdout.write(f"{name + ':':<22}{value}")
-        if letter.message_id is None or queue.audit_failure is not None:
+        if queue.audit_failure is not None:
             return
         try:
-            history = read_history(letter.message_id)
+            events = events_of(letter)
         except DatabaseFailure as exc:
             self._warn_of_audit(type(exc).__name__)
             return
         self.stdout.write("audit log (UTC):")
-        for event in history.events if history else ():
+        for event in events:
             self.stdout.write(f"  {event_line(event)}")
-        if history is None:
+        if not events:
             self.stdout.write("  nothing")
 
 
@@ -353,10 +356,9 @@ def _add_discard(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--because",
-        type=Because,
-        choices=list(Because),
+        # Values, not a type: argparse names the choices, but of a type that raises only its name.
+        choices=[why.value for why in Because],
         required=True,
-        metavar="WHY",
         help="for the audit log: " + "; ".join(f"{why}, {text}" for why, text in MEANINGS.items()),
     )
     parser.add_argument(
