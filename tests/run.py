@@ -21,6 +21,8 @@ LEFT_OUT = tuple(f"--ignore=tests/{name}" for name in OTHERS)
 #: What depends on how a database behaves.
 DATABASE = (
     "tests/cpsite/audit",
+    "tests/cpsite/dead_letters/test_events.py",
+    "tests/cpsite/dead_letters/test_reasons.py",
     "tests/validator/test_idempotency.py",
     "tests/cpsite/web/test_admin_login.py",
     "tests/cpsite/web/test_admin_pages.py",
