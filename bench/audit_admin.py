@@ -26,6 +26,13 @@ def _digest(text: str) -> uuid.UUID:
     return uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def _batch(number: int) -> str:
+    """Return the key of the batch of a message, as PostgreSQL makes it."""
+    return f"messages/2026/11/24/{_digest(str(number // OF_A_BATCH)).hex}.ndjson.gz"
+
+
+#: Messages of a batch.
+OF_A_BATCH = 100
 LIST = "/admin/audit/auditevent/"
 #: Number of the message that is looked for: one of the newest.
 NUMBER = 242
@@ -51,6 +58,7 @@ PAGES = {
     "search: beginning of an id": f"?q={str(MESSAGE)[:4]}",
     "search: address": "?q=203.0.7.107",
     "search: X-Request-ID": f"?q={_digest(f'r{NUMBER}')}",
+    "search: key of a batch": f"?q={_batch(NUMBER)}",
     "search: nothing found": "?q=nothing-like-it",
     "page 150": "?p=150",
 }
@@ -68,7 +76,9 @@ SELECT at + stored * interval '0.4 s',
     'client-' || number %% 20,
     CASE WHEN stored = 0 THEN ('203.0.' || number %% 13 || '.' || number %% 250)::inet END,
     CASE WHEN refused THEN 'reason_' || number / 100 %% 7 ELSE '' END,
-    CASE WHEN stored = 1 AND NOT refused THEN 'messages/2026/11/24/' || id || '.json' ELSE '' END,
+    CASE WHEN stored = 1 AND NOT refused
+        THEN 'messages/2026/11/24/' || md5((number / %(of_a_batch)s)::text) || '.ndjson.gz'
+        ELSE '' END,
     CASE WHEN refused THEN '' ELSE repeat(md5(number::text), 2) END,
     CASE WHEN NOT refused THEN at END,
     CASE WHEN stored = 1 THEN 1 END, 12,
@@ -159,7 +169,16 @@ def _fill(now: datetime, of_each: timedelta, start: int, stop: int) -> None:
             continue
         seconds = of_each.total_seconds()
         with connection.cursor() as cursor:
-            cursor.execute(_FILL, {"now": now, "seconds": seconds, "first": first, "last": last})
+            cursor.execute(
+                _FILL,
+                {
+                    "now": now,
+                    "seconds": seconds,
+                    "first": first,
+                    "last": last,
+                    "of_a_batch": OF_A_BATCH,
+                },
+            )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
 
@@ -179,6 +198,7 @@ def _events(now: datetime, of_each: timedelta, first: int, last: int) -> Iterato
                 source_ip=f"203.0.{number % 13}.{number % 250}" if is_first else None,
                 reason=f"reason_{number // 100 % 7}" if is_refused else "",
                 request_id=str(_digest(f"r{number}")) if is_first else None,
+                object_key="" if is_first or is_refused else _batch(number),
                 accepted_at=None if is_refused else accepted_at,
                 occurred_at=accepted_at + timedelta(seconds=0 if is_first else 0.4),
             )
