@@ -40,13 +40,24 @@ TWICE = """() => {
   const addresses = loaded.map((each) => each.src ?? each.href);
   return addresses.filter((each, number) => addresses.indexOf(each) !== number);
 }"""
-#: Colours that change slowly would be judged half-way. Not by waiting for their end: a page that
-#: draws no frame never comes to it.
-AT_REST = """() => {
-  for (const each of document.getAnimations()) {
-    if (each.effect.getComputedTiming().endTime === Infinity) each.cancel();
-    else each.finish();
+#: Colours that change slowly would be judged half-way, and cards.js acts in the frame after a new
+#: width. It does not wait for the end of animations: that of a cell that is hidden may never come.
+AT_REST = """async () => {
+  const frame = () => new Promise((done) => {
+    requestAnimationFrame(done);
+    setTimeout(done, 500);
+  });
+  for (let number = 0; number < 100; number++) {
+    await frame();
+    const running = document.getAnimations();
+    if (number > 2 && !running.length) return;
+    for (const each of running) {
+      // The end of one may begin that of what inherits from it.
+      if (each.effect.getComputedTiming().endTime === Infinity) each.cancel();
+      else each.finish();
+    }
   }
+  throw new Error("the page does not come to rest");
 }"""
 
 
