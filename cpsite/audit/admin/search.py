@@ -54,12 +54,19 @@ def _selection(term: str) -> dict[str, Any] | None:
     if not term or not term.isprintable():
         return None
     for selection in _selections(term):
-        column = next(iter(selection)).partition("__")[0]
-        # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
-        order = dict.fromkeys((column, "occurred_at", "id"))
-        if AuditEvent.objects.filter(**selection).order_by(*order).first():
+        if _has_events(selection):
             return selection
     return None
+
+
+def _has_events(selection: dict[str, Any]) -> bool:
+    column = next(iter(selection)).partition("__")[0]
+    events = AuditEvent.objects.filter(**selection)
+    if column == "object_key":
+        # All of a batch: for the first one by time PostgreSQL may go through the index by time.
+        return bool(list(events.order_by().values_list("id")))
+    # Not exists(): without an order PostgreSQL may scan the table until it finds a row.
+    return events.order_by(*dict.fromkeys((column, "occurred_at", "id"))).first() is not None
 
 
 def _selections(term: str) -> Iterator[dict[str, Any]]:
