@@ -4,11 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from cpsite.audit.models import AuditEvent, Kind
 from cpsite.audit.scope import holds_all_messages
+
+_Id = TypeVar("_Id")
 
 
 class Status(StrEnum):
@@ -130,13 +132,18 @@ class Failure(NamedTuple):
 
 def last_failures(message_ids: Collection[UUID]) -> dict[UUID, Failure]:
     """Return the last failure of each message that has one. Raises django.db.Error."""
-    failures = AuditEvent.objects.filter(kind=Kind.FAILED, message_id__in=message_ids)
+    return _last_failures("message_id", message_ids)
+
+
+def last_failures_of_foreign(sqs_message_ids: Collection[str]) -> dict[str, Failure]:
+    """Return the last failure of each foreign body that has one. Raises django.db.Error."""
+    return _last_failures("sqs_message_id", sqs_message_ids)
+
+
+def _last_failures(column: str, ids: Collection[_Id]) -> dict[_Id, Failure]:
+    failures = AuditEvent.objects.filter(kind=Kind.FAILED, **{f"{column}__in": ids})
     # In chronological order, so that the dictionary keeps the last one.
     rows = failures.order_by("occurred_at", "id").values_list(
-        "message_id", "occurred_at", "reason", "attempts"
+        column, "occurred_at", "reason", "attempts"
     )
-    return {
-        message_id: Failure(occurred_at, reason, attempts)
-        for message_id, occurred_at, reason, attempts in rows
-        if message_id
-    }
+    return {each: Failure(*failure) for each, *failure in rows}

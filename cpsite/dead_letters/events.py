@@ -1,26 +1,12 @@
 """What the audit log has of dead letters; a foreign one has no id but SQS's."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from cpsite.audit.history import Failure, read_history
-from cpsite.audit.models import AuditEvent, Kind
+from cpsite.audit.history import read_history
+from cpsite.audit.models import AuditEvent
 from cpsite.dead_letters.letter import DeadLetter
-
-
-def last_failures_of_foreign(sqs_message_ids: Collection[str]) -> dict[str, Failure]:
-    """Return the last failure of each foreign letter that has one. Raises django.db.Error."""
-    failures = AuditEvent.objects.filter(kind=Kind.FAILED, sqs_message_id__in=sqs_message_ids)
-    # In chronological order, so that the dictionary keeps the last one.
-    rows = failures.order_by("occurred_at", "id").values_list(
-        "sqs_message_id", "occurred_at", "reason", "attempts"
-    )
-    return {
-        name: Failure(occurred_at, reason, attempts)
-        for name, occurred_at, reason, attempts in rows
-        if name
-    }
 
 
 def events_of(letter: DeadLetter) -> Sequence[AuditEvent]:

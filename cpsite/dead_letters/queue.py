@@ -17,9 +17,8 @@ from django.conf import settings
 from django.db import Error as DatabaseFailure
 
 from cpsite import aws
-from cpsite.audit.history import Failure, last_failures
+from cpsite.audit.history import Failure, last_failures, last_failures_of_foreign
 from cpsite.aws import describe
-from cpsite.dead_letters.events import last_failures_of_foreign
 from cpsite.dead_letters.letter import DeadLetter, Failures, build, decode
 from cpsite.queue import batch
 from cpsite.queue.batch import BATCH_ENTRIES

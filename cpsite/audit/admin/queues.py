@@ -46,23 +46,16 @@ def read_queues() -> dict[str, Queue]:
 
     Their numbers are NaN if SQS does not answer within WAIT_SECONDS.
     """
-    if (found := _cached()) is not None:
+    found: dict[str, Queue] | None = django_cache.get(_CACHE_KEY)
+    if found is not None:
         return found
     # An SQS that hangs would hold up what the audit log alone can answer.
     asking = threading.Thread(target=_ask, name="queues-of-page", daemon=True)
     asking.start()
     asking.join(WAIT_SECONDS)
-    if (found := _cached()) is not None:
-        return found
     unknown = {name: Queue(name, *[math.nan] * 3) for name in of_this_process()}
-    # Or each page would wait and ask anew.
-    django_cache.set(_CACHE_KEY, unknown, CACHE_SECONDS)
-    return unknown
-
-
-def _cached() -> dict[str, Queue] | None:
-    found: dict[str, Queue] | None = django_cache.get(_CACHE_KEY)
-    return found
+    # Kept, or each page would wait and ask anew; unless SQS has answered meanwhile.
+    return django_cache.get_or_set(_CACHE_KEY, unknown, CACHE_SECONDS) or unknown
 
 
 def _ask() -> None:

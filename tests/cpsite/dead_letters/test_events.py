@@ -4,7 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from cpsite.dead_letters.events import events_of_id, last_failures_of_foreign
+from cpsite.audit.history import last_failures_of_foreign
+from cpsite.dead_letters.events import events_of_id
 from tests.cpsite.audit.test_large_table import _plans, _reads_all, many_events  # noqa: F401
 
 pytestmark = pytest.mark.django_db
