@@ -4,16 +4,18 @@ from typing import Any, Final
 
 from django.db import Error as DatabaseFailure
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from cpsite.audit.access import Access, record_access
-from cpsite.audit.admin.display import actor_link, badge, events_url, reason_link
+from cpsite.audit.admin.display import badge, copyable, events_url
+from cpsite.audit.admin.message_page import timeline
 from cpsite.audit.models import AuditEvent
 from cpsite.dead_letters.accounting import Person
 from cpsite.dead_letters.events import events_of, events_of_id
 from cpsite.dead_letters.letter import DeadLetter, Selection, printable
 from cpsite.dead_letters.look import look
 from cpsite.dead_letters.rows import VIEW_EVENTS, rows_of
-from cpsite.moments import readable, span
 
 VIEW_CONTENT: Final = "uploader.view_content_deadletterentry"
 #: Most letters that are looked at to find one. `manage.py dlq show` looks at all.
@@ -35,6 +37,7 @@ def context(request: HttpRequest, letter_id: str, *, reader: Person | None) -> d
         "seen": seen,
         "letter": row.letter if row else None,
         "row": row,
+        "sqs_message_id": _sqs_id(row.letter) if row else "",
         "status": badge("dead"),
         "may_view_content": request.user.has_perm(VIEW_CONTENT),
     }
@@ -43,6 +46,11 @@ def context(request: HttpRequest, letter_id: str, *, reader: Person | None) -> d
     if row and reader:
         shown["content"] = _content(row.letter, reader)
     return shown
+
+
+def _sqs_id(letter: DeadLetter) -> SafeString:
+    shown = format_html('<span class="audit-id">{}</span>', letter.sqs_message_id)
+    return copyable(shown, "SQS's id")
 
 
 def _events(letter: DeadLetter | None, letter_id: str) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def _events(letter: DeadLetter | None, letter_id: str) -> dict[str, Any]:
     if not events:
         return {"events": ()}
     return {
-        "events": [_row(event, events[0]) for event in events],
+        "events": timeline(events),
         "in_list": _list_url(events[0]),
     }
 
@@ -65,17 +73,6 @@ def _list_url(event: AuditEvent) -> str:
         # Not a search, which leads to the message's page.
         return events_url(message_id=str(event.message_id))
     return events_url(q=event.sqs_message_id or "")
-
-
-def _row(event: AuditEvent, first: AuditEvent) -> dict[str, Any]:
-    return {
-        "event": event,
-        "when": readable(event.occurred_at),
-        "later": span(event.occurred_at - first.occurred_at),
-        "what": badge(event.kind),
-        "reason": reason_link(event.reason, event.fields_at_fault),
-        "actor": actor_link(event.actor),
-    }
 
 
 def _content(letter: DeadLetter, reader: Person) -> dict[str, Any]:

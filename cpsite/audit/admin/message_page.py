@@ -1,5 +1,6 @@
 """The page of one message: its status, its times, its object and all of its events."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -50,17 +51,22 @@ def context(request: HttpRequest, history: MessageHistory) -> dict[str, Any]:
         "waits": span(took) if took is not None and not stored else "",
         "object": copyable(object_link(of_object), "object's key") if of_object else "",
         "of_batch": _batch_url(of_object.object_key) if of_object else "",
-        "events": [_row(event, history) for event in history.events],
+        "events": timeline(history.events),
         "may_see_dead_letters": request.user.has_perm("uploader.view_deadletterentry"),
         "dead_letters": None if history.has_outcome else queues.dead_letters(),
     }
 
 
-def _row(event: AuditEvent, history: MessageHistory) -> dict[str, Any]:
+def timeline(events: Sequence[AuditEvent]) -> list[dict[str, Any]]:
+    """Return the rows of the template `admin/audit/timeline.html` for events in their order."""
+    return [_row(event, events[0]) for event in events]
+
+
+def _row(event: AuditEvent, first: AuditEvent) -> dict[str, Any]:
     return {
         "event": event,
         "when": readable(event.occurred_at),
-        "later": span(event.occurred_at - history.events[0].occurred_at),
+        "later": span(event.occurred_at - first.occurred_at),
         "what": badge(event.kind),
         "reason": reason_link(event.reason, event.fields_at_fault),
         "address": address_link(event.source_ip),
