@@ -28,7 +28,7 @@ _ID_PREFIX: Final = re.compile(r"[0-9a-f]{4,31}")
 _KEY: Final = re.compile(r".*/([0-9a-f-]{36})\.json", re.IGNORECASE)
 BATCH: Final = ".ndjson.gz"
 #: What the console and the command line of AWS put before a key.
-_URI: Final = re.compile(r"s3://[^/]+/", re.IGNORECASE)
+_URI: Final = re.compile(r"^s3://[^/]+/", re.IGNORECASE)
 
 
 def found(events: QuerySet[AuditEvent], term: str) -> QuerySet[AuditEvent]:
